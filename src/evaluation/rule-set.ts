@@ -1,0 +1,45 @@
+/**
+ * Published rules: what evaluation reads, and the wire format of `GET /api/rules`. They hold only what deciding a
+ * variant needs, so a browser may see them: no history, no people, no prose.
+ */
+import type { LifecycleState } from "../lifecycle.ts";
+import type { Targeting } from "./targeting-schema.ts";
+
+export const ruleSetVersion = 1;
+
+/** Number of buckets a subject can fall into; one is 0.01 percent. */
+export const bucketCount = 10_000;
+
+export interface VariantRule {
+  readonly key: string;
+  /** How many of the 10,000 buckets are this variant's; the counts of all variants add up to 10,000. */
+  readonly buckets: number;
+  readonly control: boolean;
+  readonly payload?: unknown;
+}
+
+export interface ExperimentRule {
+  readonly name: string;
+  readonly state: LifecycleState;
+  /** The live version, its digest and epoch: what an exposure says it was served by. */
+  readonly version: number;
+  readonly digest: string;
+  readonly epoch: number;
+  /** Bucketing algorithm; 1 is murmur3 32-bit over UTF-8. */
+  readonly hashVersion: 1;
+  readonly salt: string;
+  readonly subject: string;
+  /** In the order of the configuration, which is the order of the buckets. */
+  readonly variants: readonly VariantRule[];
+  /** Buckets that are inside the traffic, 0 to 10,000. */
+  readonly trafficBuckets: number;
+  readonly targeting?: Targeting;
+  readonly assignmentPolicy: string;
+}
+
+export interface RuleSet {
+  readonly ruleSetVersion: typeof ruleSetVersion;
+  readonly tenant: string;
+  readonly environment: string;
+  readonly experiments: readonly ExperimentRule[];
+}

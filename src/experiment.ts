@@ -1,0 +1,128 @@
+/** The configuration of an experiment: its schema, its normal form and its digest. */
+import * as v from "valibot";
+import { canonicalJson, byteLength, digestOf } from "./canonical.ts";
+import { TargetingSchema } from "./evaluation/targeting-schema.ts";
+import { limits } from "./limits.ts";
+import { NameSchema } from "./scope.ts";
+
+const prose = (characters: number) => v.pipe(v.string(), v.maxLength(characters, `at most ${characters} characters`));
+
+/** 1–64 printable characters. `__proto__` is refused, so a variant key is safe as a member name anywhere. */
+export const VariantKeySchema = v.pipe(
+  v.string(),
+  v.minLength(1, "at least one character"),
+  v.maxLength(limits.variantKeyCharacters, `at most ${limits.variantKeyCharacters} characters`),
+  v.regex(/^[\p{L}\p{M}\p{N}\p{P}\p{S} ]+$/u, "printable characters only"),
+  v.check((key) => key !== "__proto__", "a key other than __proto__"),
+);
+
+const VariantSchema = v.strictObject({
+  key: VariantKeySchema,
+  /** Relative to the other weights; the planned share is the number of buckets that follows from it. */
+  weight: v.optional(v.pipe(v.number(), v.finite("a finite number"), v.minValue(0, "0 or more")), 1),
+  control: v.optional(v.boolean()),
+  /** Anything JSON can say, handed to the application with the variant. */
+  payload: v.optional(v.unknown()),
+});
+
+/** What a metric measures. One subject has one value: any (binary), the sum (count), or an aggregate (continuous). */
+export const metricKinds = ["binary", "count", "continuous"] as const;
+export type MetricKind = (typeof metricKinds)[number];
+
+const MetricSchema = v.strictObject({
+  name: NameSchema,
+  kind: v.picklist(metricKinds, metricKinds.join(", ")),
+  goal: v.optional(v.picklist(["increase", "decrease"], "increase or decrease")),
+  primary: v.optional(v.boolean()),
+});
+
+export const assignmentPolicies = ["bestEffort"] as const;
+
+const hundredths = (value: number): boolean => Math.abs(value * 100 - Math.round(value * 100)) < 1e-9;
+
+const unique = (values: readonly string[]): boolean => new Set(values).size === values.length;
+
+const ConfigurationObject = v.strictObject({
+  name: NameSchema,
+  description: v.optional(prose(10_000)),
+  owner: v.optional(prose(256)),
+  labels: v.optional(v.record(prose(128), prose(1_024))),
+  /** Subject type: what an id stands for (user, device, account …). */
+  subject: v.optional(NameSchema, "user"),
+  salt: v.optional(
+    v.pipe(v.string(), v.minLength(1, "at least one character"), v.maxLength(256, "at most 256 characters")),
+  ),
+  variants: v.pipe(
+    v.array(VariantSchema),
+    v.minLength(2, "at least two variants"),
+    v.maxLength(limits.variants, `at most ${limits.variants} variants`),
+    v.check((variants) => unique(variants.map((variant) => variant.key)), "variant keys that differ"),
+    v.check(
+      (variants) => variants.filter((variant) => variant.control === true).length === 1,
+      "exactly one variant with control: true",
+    ),
+    v.check((variants) => variants.some((variant) => variant.weight > 0), "at least one weight above 0"),
+  ),
+  /** Percent of eligible subjects, in steps of 0.01: one step is one bucket. */
+  traffic: v.optional(
+    v.pipe(
+      v.number(),
+      v.minValue(0, "0 to 100"),
+      v.maxValue(100, "0 to 100"),
+      v.check(hundredths, "a percentage with at most two decimals"),
+    ),
+    100,
+  ),
+  targeting: v.optional(TargetingSchema),
+  surfaces: v.optional(
+    v.pipe(
+      v.array(NameSchema),
+      v.maxLength(limits.surfaces, `at most ${limits.surfaces} surfaces`),
+      v.check((surfaces) => unique(surfaces), "surfaces that differ"),
+    ),
+  ),
+  assignmentPolicy: v.optional(v.picklist(assignmentPolicies, assignmentPolicies.join(", ")), "bestEffort"),
+  metrics: v.optional(
+    v.pipe(
+      v.array(MetricSchema),
+      v.maxLength(limits.metrics, `at most ${limits.metrics} metrics`),
+      v.check((metrics) => unique(metrics.map((metric) => metric.name)), "metric names that differ"),
+    ),
+  ),
+});
+
+/** Parses what a person wrote into a {@link Configuration}: defaults filled in, unknown members refused. */
+export const ConfigurationSchema = v.pipe(
+  ConfigurationObject,
+  v.check(
+    (configuration) => byteLength(canonicalJson(configuration)) <= limits.configurationBytes,
+    `at most ${limits.configurationBytes} bytes as canonical JSON`,
+  ),
+);
+
+/** One experiment's definition at one version; immutable once written. */
+export type Configuration = v.InferOutput<typeof ConfigurationSchema>;
+/** A configuration as a person writes it, before defaults. */
+export type ConfigurationInput = v.InferInput<typeof ConfigurationSchema>;
+export type Variant = Configuration["variants"][number];
+
+/** A configuration as it is stored: the salt is settled when the version is written. */
+export type SettledConfiguration = Configuration & { readonly salt: string };
+
+const proseMembers = new Set(["description", "owner", "labels"]);
+
+/**
+ * SHA-256 of the canonical configuration without its prose, so that a typo mended in a description voids no
+ * approval while any change of behaviour does. Computed once, when a version is written, and stored.
+ *
+ * @example configurationDigest(configuration) // "9f86d081884c7d65…" (64 hex digits)
+ */
+export const configurationDigest = (configuration: SettledConfiguration): string =>
+  digestOf(Object.fromEntries(Object.entries(configuration).filter(([member]) => !proseMembers.has(member))));
+
+/** The variant everybody gets when the experiment does not serve. The schema has made sure there is exactly one. */
+export const controlOf = (configuration: Pick<Configuration, "variants">): Variant => {
+  const control = configuration.variants.find((variant) => variant.control === true);
+  if (control === undefined) throw new TypeError("configuration: no control variant");
+  return control;
+};

@@ -1,0 +1,78 @@
+/** Gates as a configuration names them: who must agree to which change. `evaluate.ts` judges them. */
+import * as v from "valibot";
+import { DurationSchema } from "../../duration.ts";
+import { parseState, lifecycleStates, type LifecycleState } from "../../lifecycle.ts";
+import { NameSchema } from "../../scope.ts";
+
+/** A lifecycle state in any letter case. */
+export const StateSchema = v.pipe(
+  v.string(),
+  v.rawTransform(({ dataset, addIssue, NEVER }): LifecycleState => {
+    const state = parseState(dataset.value);
+    if (state !== undefined) return state;
+    addIssue({
+      message: lifecycleStates.join(", "),
+      expected: lifecycleStates.join(" | "),
+      received: JSON.stringify(dataset.value),
+    });
+    return NEVER;
+  }),
+);
+
+/** Who is behind a principal. An agent may propose; what needs a person says `actorKinds: [human]`. */
+export const actorKinds = ["human", "service", "agent"] as const;
+export type ActorKind = (typeof actorKinds)[number];
+
+const appliesTo = {
+  name: v.optional(NameSchema),
+  /** From-state; left out: any. */
+  from: v.optional(StateSchema),
+  to: StateSchema,
+};
+
+const agreement = {
+  /** Neither the proposer nor anyone who wrote a version since the last approved digest counts. */
+  fourEyes: v.optional(v.boolean(), true),
+  expiresAfter: v.optional(DurationSchema),
+  actorKinds: v.optional(
+    v.pipe(v.array(v.picklist(actorKinds, actorKinds.join(", "))), v.minLength(1, "at least one kind")),
+    ["human"],
+  ),
+};
+
+const roles = v.pipe(v.array(NameSchema), v.minLength(1, "at least one role"), v.maxLength(32, "at most 32 roles"));
+
+/** Everybody may; the change is recorded all the same. */
+export const AutomaticGateSchema = v.strictObject({ type: v.literal("automatic"), ...appliesTo });
+/** One person agrees. */
+export const ManualGateSchema = v.strictObject({
+  type: v.literal("manual"),
+  ...appliesTo,
+  ...agreement,
+  roles: v.optional(roles, ["approver"]),
+});
+/** Judges the asker: the wrong role is refused at once and opens no proposal. */
+export const RoleBasedGateSchema = v.strictObject({ type: v.literal("roleBased"), ...appliesTo, allowedRoles: roles });
+/** Several different people agree. */
+export const QuorumGateSchema = v.strictObject({
+  type: v.literal("quorum"),
+  ...appliesTo,
+  ...agreement,
+  count: v.pipe(v.number(), v.integer("a whole number"), v.minValue(1, "1 to 20"), v.maxValue(20, "1 to 20")),
+  roles: v.optional(roles, ["approver"]),
+});
+
+/** A gate on pausing or rolling back would hold the brake, so there is none. */
+export const GateSchema = v.pipe(
+  v.variant("type", [AutomaticGateSchema, ManualGateSchema, RoleBasedGateSchema, QuorumGateSchema]),
+  v.forward(
+    v.check(
+      (gate) => gate.to !== "Paused" && gate.to !== "RolledBack",
+      "a state other than Paused and RolledBack: the brake never waits for a gate",
+    ),
+    ["to"],
+  ),
+);
+
+export type Gate = v.InferOutput<typeof GateSchema>;
+export type GateInput = v.InferInput<typeof GateSchema>;

@@ -1,0 +1,24 @@
+/** Every bound of the product in one table; `docs/limits.md` shows it and a test compares the two. */
+export const limits = {
+  nameCharacters: 128,
+  variantKeyCharacters: 64,
+  variants: 100,
+  configurationBytes: 256 * 1024,
+  metadataBytes: 16 * 1024,
+  reasonBytes: 4 * 1024,
+  subjectIdCharacters: 512,
+  eventBytes: 32 * 1024,
+  batchEvents: 1_000,
+  /** Room for a full batch of ordinary events; a batch of 1,000 events of 32 KiB must be sent in parts. */
+  batchBytes: 8 * 1024 * 1024,
+  requestBytes: 512 * 1024,
+  idempotencyKeyCharacters: 256,
+  targetingDepth: 8,
+  targetingNodes: 200,
+  /** Outcome values: a subject's total and its square stay exact and printable. */
+  outcomeMagnitude: 1e15,
+  pageRows: 1_000,
+  metrics: 100,
+  surfaces: 32,
+  openProposals: 50,
+} as const;
