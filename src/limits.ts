@@ -21,4 +21,19 @@ export const limits = {
   metrics: 100,
   surfaces: 32,
   openProposals: 50,
+  /** Events in one commit, and names that one commit takes or releases. */
+  commitEvents: 100,
+  commitClaims: 5_000,
+  claimBytes: 1_024,
+  /** One event, state or answer as stored. D1 refuses a row of more than 2,000,000 bytes; the rest is for its columns. */
+  storedTextBytes: 1_500_000,
+  dslBytes: 1024 * 1024,
+  /** Levels of lists and mappings: the parser recurses, and Workers have small stacks. */
+  dslDepth: 64,
+  dslAliases: 100,
+  /** Values that aliases may stand for, all together: aliases of aliases multiply. */
+  dslAliasedValues: 20_000,
+  /** Gates, and policies. */
+  dslRules: 200,
+  dslExperiments: 1_000,
 } as const;

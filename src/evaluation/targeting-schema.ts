@@ -1,6 +1,7 @@
 /** The targeting language as valibot schemas: what a configuration may say. `targeting.ts` compiles it. */
 import * as v from "valibot";
 import { limits } from "../limits.ts";
+import { parseVersion } from "./version.ts";
 
 const text = v.pipe(v.string(), v.maxLength(1_024, "at most 1024 characters"));
 const scalar = v.union(
@@ -15,10 +16,8 @@ const several = v.pipe(
 const ordered = v.union([text, v.pipe(v.number(), v.finite("a finite number"))], "a text or a number");
 const version = v.pipe(
   v.string(),
-  v.regex(
-    /^\d{1,9}(\.\d{1,9}){0,3}(-[0-9A-Za-z.-]{1,64})?(\+[0-9A-Za-z.-]{1,64})?$/,
-    "a version like 1.2.3 or 1.2.3-beta.1",
-  ),
+  v.maxLength(128, "at most 128 characters"),
+  v.check((written) => parseVersion(written) !== undefined, "a version like 1.2.3 or 1.2.3-beta.1"),
 );
 
 /** Every operator of a clause, with the value it takes. */

@@ -66,7 +66,9 @@ export const QuorumGateSchema = v.strictObject({
 export const GateSchema = v.pipe(
   v.variant("type", [AutomaticGateSchema, ManualGateSchema, RoleBasedGateSchema, QuorumGateSchema]),
   v.forward(
-    v.check(
+    // A partial check, so that an error elsewhere in the gate does not hide this one.
+    v.partialCheck(
+      [["to"]],
       (gate) => gate.to !== "Paused" && gate.to !== "RolledBack",
       "a state other than Paused and RolledBack: the brake never waits for a gate",
     ),

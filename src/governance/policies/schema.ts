@@ -10,11 +10,20 @@ export type Severity = (typeof severities)[number];
 
 export const onMissingChoices = ["allow", "hold", "deny"] as const;
 
+/** A policy on pausing or rolling back would hold the brake, so there is none. */
+const TargetSchema = v.pipe(
+  StateSchema,
+  v.check(
+    (state) => state !== "Paused" && state !== "RolledBack",
+    "a state other than Paused and RolledBack: the brake never waits for a policy",
+  ),
+);
+
 const common = {
   name: v.optional(NameSchema),
   severity: v.optional(v.picklist(severities, severities.join(", ")), "Critical"),
   /** Target states on which the policy is asked; left out: each policy's own default. */
-  to: v.optional(v.pipe(v.array(StateSchema), v.minLength(1, "at least one state"))),
+  to: v.optional(v.pipe(v.array(TargetSchema), v.minLength(1, "at least one state"))),
 };
 
 const percentage = v.pipe(v.number(), v.minValue(0, "0 to 100"), v.maxValue(100, "0 to 100"));

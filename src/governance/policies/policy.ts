@@ -1,0 +1,67 @@
+/** What a policy is: a pure, three-valued judgement of a change on evidence that was gathered before. */
+import type { SettledConfiguration } from "../../experiment.ts";
+import type { LifecycleState } from "../../lifecycle.ts";
+import type { Severity } from "./schema.ts";
+
+/** Something a policy looked at, with where it came from and how old it was. */
+export interface EvidenceItem {
+  readonly source: string;
+  /** When the source said so, ISO 8601. */
+  readonly at: string;
+  readonly value: string | number | boolean | null;
+}
+
+export interface PolicyResult {
+  readonly policy: string;
+  /** null: the evidence did not suffice to say. */
+  readonly compliant: boolean | null;
+  readonly reason: string;
+  readonly severity: Severity;
+  readonly evidence: Readonly<Record<string, EvidenceItem>>;
+}
+
+/** What the ledger could say about errors. `unavailable` is not the same as an experiment that has served nobody. */
+export type ErrorTelemetry =
+  | {
+      readonly status: "available";
+      readonly at: string;
+      readonly exposed: number;
+      readonly worstErrorRate: number;
+      readonly worstVariant: string | null;
+    }
+  | { readonly status: "unavailable"; readonly at: string; readonly reason: string };
+
+/** Another experiment of the scope that holds or is about to hold traffic. */
+export interface RunningExperiment {
+  readonly name: string;
+  readonly state: LifecycleState;
+}
+
+/** Everything a policy may look at. Gathered by the governor, before the decision. */
+export interface PolicyEvidence {
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  readonly errors: ErrorTelemetry;
+  /** Experiments of the scope in Running, Ramping or Paused, without this one. */
+  readonly running: readonly RunningExperiment[];
+}
+
+/** The change as a policy sees it. */
+export interface PolicyContext {
+  readonly experiment: string;
+  readonly from: LifecycleState;
+  readonly to: LifecycleState;
+  /** What would be live after the change. */
+  readonly configuration: SettledConfiguration;
+  /** Since when the experiment has been serving without a break, in ms since the epoch; null when it is not serving. */
+  readonly servingSince: number | null;
+  /** Traffic that is served now, percent; 0 when it is not serving. */
+  readonly servedTraffic: number;
+  readonly evidence: PolicyEvidence;
+}
+
+export interface PolicyVerdict {
+  readonly compliant: boolean | null;
+  readonly reason: string;
+  readonly evidence: Readonly<Record<string, EvidenceItem>>;
+}

@@ -1,0 +1,67 @@
+/** The state of one experiment: what `decide` looks at and `evolve` builds from the history. */
+import type { SettledConfiguration } from "../experiment.ts";
+import type { LifecycleState } from "../lifecycle.ts";
+import type { ActorRecord, Change, PersonalRef } from "./events.ts";
+
+export interface Approval {
+  readonly actor: ActorRecord;
+  readonly decision: "approve" | "decline";
+  /** ISO 8601. */
+  readonly at: string;
+}
+
+/** A change that waits. Approvals belong to it alone and are spent with it. */
+export interface Proposal extends Change {
+  readonly id: string;
+  readonly proposedBy: ActorRecord;
+  readonly proposedAt: string;
+  readonly expiresAt?: string;
+  /** The latest word of each person, in the order they first spoke. */
+  readonly approvals: readonly Approval[];
+}
+
+export interface VersionState {
+  readonly version: number;
+  readonly digest: string;
+  readonly configuration: SettledConfiguration;
+}
+
+export interface ExperimentState {
+  readonly name: string;
+  readonly lifecycle: LifecycleState;
+  /** ISO 8601; when the present lifecycle state was entered. */
+  readonly since: string;
+  /** ISO 8601; since when it has served without a break; null while it does not serve. */
+  readonly servingSince: string | null;
+  readonly latest: VersionState;
+  /** What evaluation serves; null before the first start. */
+  readonly live: VersionState | null;
+  readonly epoch: number;
+  /**
+   * Digests that may run, newest last. Bounded: content approved longer ago than the last
+   * {@link approvedDigestsKept} approvals needs approval again.
+   */
+  readonly approvedDigests: readonly string[];
+  /** Everyone who wrote a version since the last approval: whoever is here cannot be the second pair of eyes. */
+  readonly authorsSinceApproval: readonly PersonalRef[];
+  readonly proposals: readonly Proposal[];
+  /** Names in the scope that this experiment alone holds: its surfaces, and its pairs with conflicting experiments. */
+  readonly claims: readonly string[];
+  readonly createdAt: string;
+  readonly updatedAt: string;
+  readonly updatedBy: PersonalRef;
+}
+
+export const approvedDigestsKept = 100;
+
+/** Every reference that the state names, each once: what a reader needs values for. */
+export const peopleOf = (state: ExperimentState): readonly PersonalRef[] => [
+  ...new Set([
+    state.updatedBy,
+    ...state.authorsSinceApproval,
+    ...state.proposals.flatMap((proposal) => [
+      proposal.proposedBy.ref,
+      ...proposal.approvals.map((approval) => approval.actor.ref),
+    ]),
+  ]),
+];

@@ -1,0 +1,153 @@
+/**
+ * The port for governance stores. An adapter is one file in `adapters/store/`, and passes
+ * `test/conformance/store.suite.ts`: the guarantees below are the suite's cases.
+ */
+import type { ExperimentRef, Scope } from "../scope.ts";
+import type { LifecycleState } from "../lifecycle.ts";
+import type { EventRecord, EventType, PersonalRef } from "./events.ts";
+import type { ExperimentState } from "./state.ts";
+
+/** Where a history ends. */
+export interface Head {
+  readonly seq: number;
+  readonly hash: string;
+  /** ISO 8601; when that event happened. Every store gives it with what it loads, so that time never goes back. */
+  readonly at?: string;
+}
+
+/** A personal value beside the chain. Erasing the row leaves the chain whole and the reference meaningless. */
+export interface PersonalValue {
+  readonly ref: PersonalRef;
+  /** `actor` values are looked up by value, so that one person has one reference in one experiment. */
+  readonly kind: "actor" | "text";
+  readonly salt: string;
+  readonly value: string;
+}
+
+/** The state of an experiment as stored, and what else the ETag and the listing need. */
+export interface Snapshot {
+  readonly state: ExperimentState;
+  /** Rises by one with every change of the state; a recorded denial does not change it. */
+  readonly revision: number;
+  /** Hash of the event that made this revision: with `revision` it is the ETag. */
+  readonly revisionHash: string;
+}
+
+/** The answer to a command, kept under its idempotency key for {@link Receipt.expiresAt}. */
+export interface Receipt {
+  /** SHA-256 of principal and idempotency key: a key belongs to one principal and one experiment. */
+  readonly key: string;
+  /** SHA-256 of what was asked. The same key with another fingerprint is another request. */
+  readonly fingerprint: string;
+  /** The stored answer, as JSON text. */
+  readonly answer: string;
+  /** ISO 8601. */
+  readonly expiresAt: string;
+}
+
+export interface Loaded {
+  readonly snapshot: Snapshot;
+  readonly head: Head;
+  /** Present when the asked-for key has an unexpired receipt. */
+  readonly receipt: Receipt | null;
+  /** The asking actor's reference in this experiment, once they have appeared in it. */
+  readonly actor: PersonalRef | null;
+  /** Values of the references that the snapshot names; an erased one is missing. */
+  readonly people: ReadonlyMap<PersonalRef, string>;
+}
+
+export interface LoadOptions {
+  /** Also look up this receipt. */
+  readonly receipt?: string;
+  /** Also look up the reference of the actor with this id. */
+  readonly actor?: string;
+  /** For receipt expiry, ISO 8601. */
+  readonly now?: string;
+}
+
+/** Everything one decision writes; all of it or nothing. */
+export interface Commit {
+  /** The head that was decided on, or `new` for an experiment that must not exist yet. */
+  readonly expect: Head | "new";
+  /** At least one; seq, prevHash and hash already follow on from `expect`. */
+  readonly events: readonly EventRecord[];
+  /** Absent when the state did not change (a recorded denial). */
+  readonly snapshot?: Snapshot;
+  /** References that the snapshot names, for {@link Loaded.people}. */
+  readonly people?: readonly PersonalRef[];
+  readonly personal: readonly PersonalValue[];
+  /** Names in the scope that only one experiment may hold. Taking one that this experiment holds already is fine. */
+  readonly claims: { readonly take: readonly string[]; readonly release: readonly string[] };
+  readonly receipt: Receipt | null;
+}
+
+/**
+ * `stale`: the head moved. `exists`: expected `new`. `claimed`: another experiment holds a claim. `receipt`: the
+ * idempotency key was used meanwhile. Each leaves everything as it was.
+ */
+export type Conflict =
+  | { readonly ok: false; readonly conflict: "stale" | "exists" | "receipt" }
+  | { readonly ok: false; readonly conflict: "claimed"; readonly claim: string; readonly holder: string };
+export type CommitResult = { readonly ok: true } | Conflict;
+
+export interface HistoryQuery {
+  /** Events after this seq; 0 for all. */
+  readonly after?: number;
+  /** At most 1,000; default 100. */
+  readonly limit?: number;
+  readonly types?: readonly EventType[];
+  /** Only the `VersionWritten` event of this version. */
+  readonly version?: number;
+}
+
+export interface HistoryPage {
+  readonly events: readonly EventRecord[];
+  /** Pass as `after` for the next page; null at the end. */
+  readonly next: number | null;
+  /** Values of the references in these events; erased ones are missing. */
+  readonly people: ReadonlyMap<PersonalRef, string>;
+}
+
+export interface ListQuery {
+  readonly states?: readonly LifecycleState[];
+  /** Only holders of this surface. */
+  readonly surface?: string;
+  /** From the last page's `next`. */
+  readonly cursor?: string;
+  /** At most 1,000; default 100. */
+  readonly limit?: number;
+}
+
+export interface ListPage {
+  /** By name, ascending in code point order. */
+  readonly items: readonly { readonly ref: ExperimentRef; readonly snapshot: Snapshot }[];
+  readonly next: string | null;
+}
+
+export interface GovernanceStore {
+  /** A short name for health reports, e.g. `memory` or `d1`. */
+  readonly name: string;
+  /** One consistent reading of one experiment in one round trip; null when it does not exist. */
+  load(ref: ExperimentRef, options?: LoadOptions): Promise<Loaded | null>;
+  /**
+   * Writes everything or nothing, and refuses a stale or second create by itself.
+   *
+   * @throws ProvisoError `store-unavailable` when the outcome could not be learned even by reading back
+   * @throws ProvisoError `invalid-request` for what this store cannot hold (too large, unstorable text)
+   */
+  commit(ref: ExperimentRef, commit: Commit): Promise<CommitResult>;
+  /** Events in order of seq. Unknown experiments have an empty history. */
+  history(ref: ExperimentRef, query?: HistoryQuery): Promise<HistoryPage>;
+  list(scope: Scope, query?: ListQuery): Promise<ListPage>;
+  /** Resolves when the store can be read; rejects with the reason when it cannot. */
+  check(): Promise<void>;
+}
+
+const surfacePrefix = "surface:";
+
+/** The claim name of a surface. Claims of different kinds share one table, so each kind has its prefix. */
+export const surfaceClaim = (surface: string): string => `${surfacePrefix}${surface}`;
+
+/** The surfaces among an experiment's claims. */
+export const surfacesOf = (claims: readonly string[]): readonly string[] =>
+  claims.filter((claim) => claim.startsWith(surfacePrefix)).map((claim) => claim.slice(surfacePrefix.length));
