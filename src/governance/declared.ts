@@ -1,0 +1,48 @@
+/** Experiments that the DSL declares: written as versions, so that they wait for approval like anybody's. */
+import { canonicalJson } from "../canonical.ts";
+import type { Configuration } from "../experiment.ts";
+import type { Scope } from "../scope.ts";
+import type { Actor } from "./actor.ts";
+import type { CommandAnswer, Governor } from "./governor.ts";
+import type { ExperimentState } from "./state.ts";
+import type { GovernanceStore } from "./store.ts";
+
+/** Writes versions and nothing else: a file cannot approve what it says. */
+const declarer: Actor = { id: "system:dsl", kind: "service", roles: ["editor"] };
+
+export interface DeclaredExperiments {
+  readonly store: GovernanceStore;
+  readonly governor: (ref: Scope & { readonly experiment: string }) => Governor;
+  readonly scope: Scope;
+  readonly experiments: readonly Configuration[];
+  /** Also write a new version of an experiment that exists and reads differently now. */
+  readonly enableAutoVersioning: boolean;
+}
+
+const differs = (declared: Configuration, state: ExperimentState): boolean => {
+  const { configuration } = state.latest;
+  return canonicalJson({ ...declared, salt: declared.salt ?? configuration.salt }) !== canonicalJson(configuration);
+};
+
+/**
+ * Creates what is declared and does not exist. An archived experiment stays archived: bringing it back is a decision.
+ *
+ * @returns the answers to the commands that were given; a refused one says why
+ */
+export const writeDeclared = async (options: DeclaredExperiments): Promise<readonly CommandAnswer[]> => {
+  const { store, governor, scope, experiments, enableAutoVersioning } = options;
+  const answers: CommandAnswer[] = [];
+  for (const configuration of experiments) {
+    const ref = { ...scope, experiment: configuration.name };
+    const loaded = await store.load(ref);
+    const state = loaded?.snapshot.state;
+    if (
+      state === undefined ||
+      (enableAutoVersioning && state.lifecycle !== "Archived" && differs(configuration, state))
+    ) {
+      const command = { type: "WriteVersion", configuration, createOnly: state === undefined } as const;
+      answers.push(await governor(ref).execute({ ref, actor: declarer, command }));
+    }
+  }
+  return answers;
+};

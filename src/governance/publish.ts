@@ -1,0 +1,47 @@
+/** From states to published rules. */
+import { allocateBuckets } from "../evaluation/allocation.ts";
+import { bucketCount, type ExperimentRule, type RuleSet, ruleSetVersion } from "../evaluation/rule-set.ts";
+import type { Scope } from "../scope.ts";
+import type { ExperimentState } from "./state.ts";
+import type { GovernanceStore } from "./store.ts";
+
+/** The rule of one experiment; null while there is nothing that may be served: never started, or archived. */
+export const ruleOf = (state: ExperimentState): ExperimentRule | null => {
+  if (state.live === null || state.lifecycle === "Archived") return null;
+  const { version, digest, configuration } = state.live;
+  const buckets = allocateBuckets(configuration.variants.map((variant) => variant.weight));
+  return {
+    name: state.name,
+    state: state.lifecycle,
+    version,
+    digest,
+    epoch: state.epoch,
+    hashVersion: 1,
+    salt: configuration.salt,
+    subject: configuration.subject,
+    variants: configuration.variants.map(({ key, control, payload }, index) => ({
+      key,
+      buckets: buckets[index] ?? 0,
+      control: control === true,
+      ...(payload === undefined ? {} : { payload }),
+    })),
+    trafficBuckets: Math.round((configuration.traffic / 100) * bucketCount),
+    ...(configuration.targeting === undefined ? {} : { targeting: configuration.targeting }),
+    assignmentPolicy: configuration.assignmentPolicy,
+  };
+};
+
+/** All rules of a scope, by name. */
+export const publishRules = async (store: GovernanceStore, scope: Scope): Promise<RuleSet> => {
+  const experiments: ExperimentRule[] = [];
+  let cursor: string | null = null;
+  do {
+    const page: Awaited<ReturnType<GovernanceStore["list"]>> = await store.list(scope, {
+      limit: 1_000,
+      ...(cursor === null ? {} : { cursor }),
+    });
+    experiments.push(...page.items.map((item) => ruleOf(item.snapshot.state)).filter((rule) => rule !== null));
+    cursor = page.next;
+  } while (cursor !== null);
+  return { ruleSetVersion, tenant: scope.tenant, environment: scope.environment, experiments };
+};
