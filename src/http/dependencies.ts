@@ -1,0 +1,48 @@
+/** What the HTTP app is given. It knows no platform: a Worker, Node or a test hands these in. */
+import type { Actor } from "../governance/actor.ts";
+import type { Governor } from "../governance/governor.ts";
+import type { PolicySet } from "../governance/policy-set.ts";
+import type { GovernanceStore } from "../governance/store.ts";
+import type { LedgerCounts } from "../ledger/counts.ts";
+import type { ExperimentRef, Scope } from "../scope.ts";
+import type { Identity } from "./identity.ts";
+
+/** Shares by variant, in order of the configuration: what the sequential test is run against. */
+export interface PlannedArm {
+  readonly variant: string;
+  readonly share: number;
+}
+
+export interface CountsOptions {
+  /** `subject`: run the sequential test with a look after every subject, which reads all of them. */
+  readonly looks?: "subject";
+  readonly planned?: readonly PlannedArm[];
+}
+
+/** One experiment's ledger, to read. */
+export interface LedgerReader {
+  counts(options?: CountsOptions): Promise<LedgerCounts>;
+}
+
+export interface AppDependencies {
+  /** For reading. Everything that changes goes through `governor`. */
+  readonly store: GovernanceStore;
+  /** The governor that serialises this experiment's changes. */
+  readonly governor: (ref: ExperimentRef) => Governor;
+  readonly policySet: PolicySet;
+  readonly identity: Identity;
+  readonly ledger: (ref: ExperimentRef) => LedgerReader;
+  /** Puts messages of encoded events on their way to the ledger; rejects when the sender should try again. */
+  readonly sendMessages: (messages: readonly string[]) => Promise<void>;
+  readonly now: () => number;
+  /** Gets what the caller must not see. */
+  readonly report: (error: unknown) => void;
+  /** Refuse changes without `If-Match`, or without `Idempotency-Key`. */
+  readonly requireIfMatch?: boolean;
+  readonly requireIdempotencyKey?: boolean;
+}
+
+/** What middleware has established by the time a route runs. */
+export interface AppEnvironment {
+  Variables: { readonly actor: Actor; readonly scope: Scope };
+}

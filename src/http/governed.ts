@@ -1,0 +1,141 @@
+/** What the routes of one experiment share: finding it, and sending a command to its governor. */
+import type { Context } from "hono";
+import * as v from "valibot";
+import { ProvisoError } from "../errors.ts";
+import type { CommandAnswer } from "../governance/governor.ts";
+import { etagOf, type ViewContext } from "../governance/present.ts";
+import type { CommandInput } from "../governance/request.ts";
+import type { Loaded, Snapshot } from "../governance/store.ts";
+import { limits } from "../limits.ts";
+import { type ExperimentRef, NameSchema } from "../scope.ts";
+import { parseInput } from "./body.ts";
+import type { AppDependencies, AppEnvironment } from "./dependencies.ts";
+import { problemResponse } from "./problem.ts";
+
+type RouteContext = Context<AppEnvironment>;
+
+/** The experiment that a path names. A name that is not one cannot exist, so it is simply not found. */
+export const refOf = (context: RouteContext): ExperimentRef => {
+  const experiment = context.req.param("name") ?? "";
+  if (!v.is(NameSchema, experiment))
+    throw new ProvisoError("experiment-not-found", "there is no experiment of that name");
+  return { ...context.get("scope"), experiment };
+};
+
+/** The experiment as it stands, or `experiment-not-found`. */
+export const loadExperiment = async (
+  context: RouteContext,
+  dependencies: AppDependencies,
+): Promise<{ ref: ExperimentRef; loaded: Loaded }> => {
+  const ref = refOf(context);
+  const loaded = await dependencies.store.load(ref, { actor: context.get("actor").id });
+  if (loaded === null) throw new ProvisoError("experiment-not-found", `there is no experiment ${ref.experiment}`);
+  return { ref, loaded };
+};
+
+/** How this asker sees a loaded experiment. */
+export const viewOf = (
+  context: RouteContext,
+  dependencies: AppDependencies,
+  ref: ExperimentRef,
+  loaded: Loaded,
+): ViewContext => {
+  const { kind, roles } = context.get("actor");
+  return {
+    ref,
+    people: loaded.people,
+    policySet: dependencies.policySet,
+    now: dependencies.now(),
+    asker: { ref: loaded.actor ?? "", kind, roles },
+  };
+};
+
+/** RFC 9110 §13.1.2: weak comparison, because a proxy may have weakened the tag. */
+const tagsMatch = (header: string, etag: string): boolean =>
+  header.trim() === "*" || header.split(",").some((tag) => tag.trim().replace(/^W\//, "") === etag);
+
+/** The body under its ETag, or 304 for a reader that has it. */
+export const conditional = (context: RouteContext, etag: string, body: Readonly<Record<string, unknown>>): Response => {
+  const known = context.req.header("if-none-match");
+  const headers = { etag, "cache-control": "no-cache" };
+  return known !== undefined && tagsMatch(known, etag)
+    ? new Response(null, { status: 304, headers })
+    : Response.json(body, { headers });
+};
+
+/** A view of a snapshot under the snapshot's ETag. */
+export const conditionalOn = (
+  context: RouteContext,
+  snapshot: Snapshot,
+  body: Readonly<Record<string, unknown>>,
+): Response => conditional(context, etagOf(snapshot), body);
+
+const IdempotencyKeySchema = v.pipe(
+  v.string(),
+  v.minLength(1, "at least one character"),
+  v.maxLength(limits.idempotencyKeyCharacters, `at most ${limits.idempotencyKeyCharacters} characters`),
+  v.regex(/^[\x20-\x7e]+$/, "printable ASCII"),
+);
+
+const header = (
+  context: RouteContext,
+  name: "if-match" | "idempotency-key",
+  required: boolean | undefined,
+): string | undefined => {
+  const value = context.req.header(name);
+  if (value === undefined && required === true)
+    throw new ProvisoError("precondition-required", `this deployment wants a ${name} header on every change`);
+  return value;
+};
+
+const success = { created: 201, done: 200, held: 202, unchanged: 200 } as const;
+
+/** Sends a command to the experiment's governor and turns the answer into a response. */
+export const execute = async (
+  context: RouteContext,
+  dependencies: AppDependencies,
+  command: CommandInput,
+): Promise<Response> => {
+  const ref = refOf(context);
+  const ifMatch = header(
+    context,
+    "if-match",
+    dependencies.requireIfMatch === true && !("createOnly" in command && command.createOnly),
+  );
+  const key = header(context, "idempotency-key", dependencies.requireIdempotencyKey);
+  const answer = await dependencies.governor(ref).execute({
+    ref,
+    actor: context.get("actor"),
+    command,
+    ...(ifMatch === undefined ? {} : { ifMatch }),
+    ...(key === undefined ? {} : { idempotencyKey: parseInput(IdempotencyKeySchema, key) }),
+  });
+  return answerResponse(context, ref, answer);
+};
+
+const answerResponse = (context: RouteContext, ref: ExperimentRef, answer: CommandAnswer): Response => {
+  if (!answer.ok) return problemResponse(answer.code, answer.message, answer.details);
+  const headers = new Headers({ etag: answer.etag, "cache-control": "no-store" });
+  if (answer.location !== undefined) {
+    const { search } = new URL(context.req.url);
+    headers.set("location", `/api/governance/${ref.experiment}/${answer.location}${search}`);
+  }
+  return Response.json(answer.body, { status: success[answer.outcome], headers });
+};
+
+/** `?limit=` and `?after=` of a paged route. */
+export const pageOf = (context: RouteContext): { after: number; limit: number } => {
+  const number = (parameter: string, fallback: number, max: number): number => {
+    const text = context.req.query(parameter);
+    if (text === undefined) return fallback;
+    const value = Number(text);
+    if (/^\d{1,15}$/.test(text) && value <= max) return value;
+    throw new ProvisoError("invalid-request", `?${parameter}= is a whole number up to ${max}`, {
+      errors: [{ path: `?${parameter}`, message: `0 to ${max}` }],
+    });
+  };
+  return {
+    after: number("after", 0, Number.MAX_SAFE_INTEGER),
+    limit: Math.max(1, number("limit", 100, limits.pageRows)),
+  };
+};

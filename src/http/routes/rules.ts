@@ -1,0 +1,12 @@
+/** Published rules of a scope: what the SDK evaluates. They hold nothing that a browser must not see. */
+import { Hono } from "hono";
+import { digestOf } from "../../canonical.ts";
+import { publishRules } from "../../governance/publish.ts";
+import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
+import { conditional } from "../governed.ts";
+
+export const rulesRoutes = ({ store }: AppDependencies): Hono<AppEnvironment> =>
+  new Hono<AppEnvironment>().get("/", async (context) => {
+    const rules = await publishRules(store, context.get("scope"));
+    return conditional(context, `"${digestOf(rules).slice(0, 32)}"`, { ...rules });
+  });
