@@ -1,0 +1,261 @@
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { metricKinds } from "../../src/experiment.ts";
+import { accumulate, type ArmChange, type Crossing } from "../../src/ledger/accumulate.ts";
+import type { ExposureRow, OutcomeRow } from "../../src/ledger/batch.ts";
+import { addDecimals, type Decimal, decimalText } from "../../src/ledger/decimal.ts";
+import { decodeTotals, decodeVariants, encodeTotals, encodeVariants } from "../../src/ledger/stored-subject.ts";
+import { crossingsOf, type SubjectState } from "../../src/ledger/subject.ts";
+import {
+  deliveriesOf,
+  referenceCounts,
+  referenceCrossings,
+  type Rows,
+  rowsArbitrary,
+  type SetCounts,
+} from "./reference.ts";
+
+interface Totals {
+  readonly observed: number;
+  readonly sum: Decimal;
+  readonly sumOfSquares: Decimal;
+}
+
+const nothing: Totals = { observed: 0, sum: 0, sumOfSquares: 0 };
+const byPlace = (a: { epoch: number; variant: string }, b: { epoch: number; variant: string }): number =>
+  a.epoch - b.epoch || (a.variant < b.variant ? -1 : 1);
+
+/** What a store does with the fold's answer, in maps. States go through their stored form, as they do in SQL. */
+const memoryLedger = (settledBefore: number) => {
+  const subjects = new Map<string, SubjectState>();
+  const exposureIds = new Set<string>();
+  const outcomeIds = new Set<string>();
+  const arms = new Map<string, { epoch: number; variant: string; subjects: number; settled: number; recent: number }>();
+  /** By metric key, then by arm. */
+  const totals = new Map<string, Map<string, Totals>>();
+  const unexposed = new Map<string, number>();
+  let crossovers = 0;
+  const addArm = ({ epoch, variant, subjects: change, settled, recent, totals: changes }: ArmChange): void => {
+    const key = JSON.stringify([epoch, variant]);
+    const before = arms.get(key) ?? { epoch, variant, subjects: 0, settled: 0, recent: 0 };
+    arms.set(key, {
+      ...before,
+      subjects: before.subjects + change,
+      settled: before.settled + settled,
+      recent: before.recent + [...recent.values()].reduce((sum, one) => sum + one, 0),
+    });
+    for (const [metric, more] of changes) {
+      const byArm = totals.get(metric) ?? new Map<string, Totals>();
+      const old = byArm.get(key) ?? nothing;
+      byArm.set(key, {
+        observed: old.observed + more.observed,
+        sum: addDecimals(old.sum, more.sum),
+        sumOfSquares: addDecimals(old.sumOfSquares, more.sumOfSquares),
+      });
+      totals.set(metric, byArm);
+    }
+  };
+  return {
+    subjects,
+    arms,
+    record(batch: Rows): readonly Crossing[] {
+      for (const [id] of batch.exposures) exposureIds.add(id);
+      const folded = accumulate({ subjects, outcomeIds, settledBefore }, batch);
+      for (const [subject, state] of folded.subjects) {
+        subjects.set(subject, {
+          first: state.first,
+          variants: decodeVariants(encodeVariants(state.variants)),
+          totals: decodeTotals(encodeTotals(state.totals)),
+        });
+      }
+      for (const [id] of folded.outcomes) outcomeIds.add(id);
+      for (const [metric, change] of folded.unexposed) unexposed.set(metric, (unexposed.get(metric) ?? 0) + change);
+      for (const arm of folded.arms) addArm(arm);
+      crossovers += folded.crossovers;
+      return folded.crossings;
+    },
+    counts(): SetCounts {
+      const counted = [...arms.values()].filter((arm) => arm.subjects !== 0).toSorted(byPlace);
+      const metrics = [...new Set([...unexposed.keys(), ...totals.keys()])].flatMap((key) =>
+        metricKinds
+          .filter((kind) => key.startsWith(`${kind}:`))
+          .map((kind) => ({
+            metric: key.slice(kind.length + 1),
+            kind,
+            arms: counted
+              .map(({ variant, epoch }) => ({
+                variant,
+                epoch,
+                ...(totals.get(key)?.get(JSON.stringify([epoch, variant])) ?? nothing),
+              }))
+              .filter(({ observed }) => observed !== 0)
+              .map((arm) => ({ ...arm, sum: decimalText(arm.sum), sumOfSquares: decimalText(arm.sumOfSquares) })),
+            unexposed: unexposed.get(key) ?? 0,
+          })),
+      );
+      return {
+        arms: counted.map(({ variant, epoch, subjects: count }) => ({ variant, epoch, subjects: count })),
+        exposures: exposureIds.size,
+        repeats: exposureIds.size - counted.reduce((sum, arm) => sum + arm.subjects, 0),
+        crossovers,
+        outcomes: outcomeIds.size,
+        metrics: metrics.toSorted((a, b) =>
+          a.metric === b.metric ? (a.kind < b.kind ? -1 : 1) : a.metric < b.metric ? -1 : 1,
+        ),
+      };
+    },
+  };
+};
+
+const delivered = rowsArbitrary.chain((rows) => fc.tuple(fc.constant(rows), deliveriesOf(rows)));
+
+const textOf = ({ subject, previousVariant, to }: Crossing): string =>
+  JSON.stringify([subject, previousVariant, to.variant, to.time]);
+
+const id = (n: number): string => `00000000-0000-7000-8000-${String(n).padStart(12, "0")}`;
+const shown = (n: number, subject: string, variant: string, time: number, epoch = 1): ExposureRow => [
+  id(n),
+  subject,
+  variant,
+  epoch,
+  time,
+];
+const value = (n: number, subject: string, amount: number, kind: OutcomeRow[3] = "count"): OutcomeRow => [
+  id(n),
+  subject,
+  "m",
+  kind,
+  0,
+  amount,
+];
+
+const settledBefore = Math.floor(Date.parse("2026-11-21T08:02:00Z") / 60_000);
+
+describe("accumulate", () => {
+  test("any order, repetition and split of the same events gives the counts of the set", () => {
+    fc.assert(
+      fc.property(delivered, ([rows, deliveries]) => {
+        const ledger = memoryLedger(settledBefore);
+        for (const batch of deliveries) ledger.record(batch);
+        expect(ledger.counts()).toEqual(referenceCounts(rows));
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test("crossings, and the last that was told of each, are those of the set", () => {
+    fc.assert(
+      fc.property(delivered, ([rows, deliveries]) => {
+        const ledger = memoryLedger(settledBefore);
+        const told = new Map<string, string>();
+        for (const batch of deliveries) {
+          for (const crossing of ledger.record(batch)) {
+            told.set(JSON.stringify([crossing.subject, crossing.to.variant]), textOf(crossing));
+          }
+        }
+        const kept = [...ledger.subjects]
+          .flatMap(([subject, state]) =>
+            crossingsOf(state).map((to) => textOf({ subject, previousVariant: state.first?.variant ?? "", to })),
+          )
+          .toSorted();
+        expect(kept).toEqual([...referenceCrossings(rows)].toSorted());
+        // Whatever is a crossing in the end has been told, and what was told last about it is right.
+        for (const crossing of kept) expect([...told.values()]).toContain(crossing);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test("settled and recent subjects of an arm add up to it, whatever the order", () => {
+    fc.assert(
+      fc.property(delivered, ([rows, deliveries]) => {
+        const ledger = memoryLedger(settledBefore);
+        for (const batch of deliveries) ledger.record(batch);
+        for (const arm of ledger.arms.values()) expect(arm.settled + arm.recent).toBe(arm.subjects);
+        const settled = [...ledger.subjects.values()].filter(
+          ({ first }) => first !== null && first.time < settledBefore * 60_000,
+        ).length;
+        expect([...ledger.arms.values()].reduce((sum, arm) => sum + arm.settled, 0)).toBe(settled);
+        expect([...ledger.arms.values()].reduce((sum, arm) => sum + arm.subjects, 0)).toBe(
+          new Set(rows.exposures.map(([, subject]) => subject)).size,
+        );
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test("of two exposures at one time the smaller event id is the first", () => {
+    const ledger = memoryLedger(0);
+    ledger.record({ exposures: [shown(2, "s", "b", 5), shown(1, "s", "a", 5)], outcomes: [] });
+    expect(ledger.counts().arms).toEqual([{ variant: "a", epoch: 1, subjects: 1 }]);
+  });
+
+  test("a late earlier exposure takes the subject and its totals to another arm and epoch", () => {
+    const ledger = memoryLedger(0);
+    ledger.record({ exposures: [shown(1, "s", "a", 5, 2)], outcomes: [value(1, "s", 3), value(2, "s", 4.5)] });
+    ledger.record({ exposures: [shown(2, "s", "b", 4, 1)], outcomes: [] });
+    expect(ledger.counts()).toMatchObject({
+      arms: [{ variant: "b", epoch: 1, subjects: 1 }],
+      crossovers: 1,
+      metrics: [{ arms: [{ variant: "b", epoch: 1, observed: 1, sum: "7.5", sumOfSquares: "56.25" }], unexposed: 0 }],
+    });
+  });
+
+  test("an outcome without exposure waits without an arm and joins it", () => {
+    const ledger = memoryLedger(0);
+    ledger.record({ exposures: [], outcomes: [value(1, "s", 2)] });
+    expect(ledger.counts().metrics).toMatchObject([{ arms: [], unexposed: 1 }]);
+    ledger.record({ exposures: [shown(1, "s", "a", 5)], outcomes: [] });
+    expect(ledger.counts().metrics).toMatchObject([{ arms: [{ variant: "a", sum: "2" }], unexposed: 0 }]);
+  });
+
+  test("a metric that arrives with two kinds is two metrics", () => {
+    const ledger = memoryLedger(0);
+    ledger.record({ exposures: [shown(1, "s", "a", 5)], outcomes: [value(1, "s", 1, "binary"), value(2, "s", 7)] });
+    expect(ledger.counts().metrics.map(({ kind, arms }) => [kind, arms[0]?.sum])).toEqual([
+      ["binary", "1"],
+      ["count", "7"],
+    ]);
+  });
+
+  test("a hundred thousand tenths make ten thousand, exactly", () => {
+    const ledger = memoryLedger(0);
+    const outcomes = Array.from({ length: 100_000 }, (_, n) => value(n, `s${n % 7}`, 0.1, "continuous"));
+    ledger.record({ exposures: Array.from({ length: 7 }, (_, n) => shown(n, `s${n}`, "a", n)), outcomes });
+    expect(ledger.counts().metrics[0]?.arms[0]?.sum).toBe("10000");
+  });
+
+  test("a subject shown more variants than are kept is one crossover, and keeps the earliest", () => {
+    const exposures = Array.from({ length: 300 }, (_, n) => shown(n, "s", `v${n}`, (n * 7_919) % 300));
+    for (const order of [exposures, exposures.toReversed()]) {
+      const ledger = memoryLedger(0);
+      for (const exposure of order) ledger.record({ exposures: [exposure], outcomes: [] });
+      expect(ledger.counts().crossovers).toBe(1);
+      const kept = ledger.subjects.get("s")?.variants ?? [];
+      expect(kept.map(({ time }) => time)).toEqual(Array.from({ length: 100 }, (_, n) => n));
+    }
+  });
+
+  test("ordinary repeats change no subject", () => {
+    const first = accumulate(
+      { subjects: new Map(), outcomeIds: new Set(), settledBefore: 0 },
+      { exposures: [shown(1, "s", "a", 5)], outcomes: [] },
+    );
+    const again = accumulate(
+      { subjects: first.subjects, outcomeIds: new Set(), settledBefore: 0 },
+      { exposures: [shown(2, "s", "a", 6), shown(1, "s", "a", 5)], outcomes: [] },
+    );
+    expect(again).toMatchObject({ subjects: new Map(), arms: [], crossings: [] });
+  });
+
+  test("a redelivered crossing is told again, because the first answer may have been lost", () => {
+    const ledger = memoryLedger(0);
+    ledger.record({ exposures: [shown(1, "s", "a", 5)], outcomes: [] });
+    const crossing = { exposures: [shown(2, "s", "b", 6)], outcomes: [] };
+    const told = ledger.record(crossing);
+    expect(told).toMatchObject([{ subject: "s", previousVariant: "a", to: { variant: "b", time: 6 } }]);
+    expect(ledger.record(crossing)).toEqual(told);
+    // A further exposure to the same variant is no news.
+    expect(ledger.record({ exposures: [shown(3, "s", "b", 7)], outcomes: [] })).toEqual([]);
+  });
+});
