@@ -1,6 +1,6 @@
 /** The HTTP application: routes put together, every failure turned into a problem document. */
 import { Hono } from "hono";
-import { withScope } from "./access.ts";
+import { admit, withScope } from "./access.ts";
 import type { AppDependencies, AppEnvironment } from "./dependencies.ts";
 import { errorResponse, problemResponse } from "./problem.ts";
 import { approvalRoutes } from "./routes/approvals.ts";
@@ -29,7 +29,9 @@ export const createApp = (dependencies: AppDependencies): Hono<AppEnvironment> =
   });
   app.route("/", healthRoutes(dependencies));
   app.use("/api/*", withScope);
+  app.use("/api/events", admit("ingest", dependencies.identity));
   app.route("/api/events", eventsRoutes(dependencies));
+  app.use("/api/rules", admit("evaluate", dependencies.identity));
   app.route("/api/rules", rulesRoutes(dependencies));
   app.route("/api/governance", experimentRoutes(dependencies));
   app.route("/api/governance", lifecycleRoutes(dependencies));

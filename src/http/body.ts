@@ -13,7 +13,7 @@ export const readText = async (request: Request, bytesMax: number): Promise<stri
     new ProvisoError("payload-too-large", `a body of at most ${bytesMax} bytes`, { limitBytes: bytesMax });
   if (Number(request.headers.get("content-length") ?? 0) > bytesMax) throw tooLarge();
   if (request.body === null) return "";
-  const decoder = new TextDecoder("utf-8", { fatal: true });
+  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
   const reader = request.body.getReader();
   let text = "";
   let bytes = 0;

@@ -1,6 +1,7 @@
 /** What the HTTP app is given. It knows no platform: a Worker, Node or a test hands these in. */
 import type { Actor } from "../governance/actor.ts";
 import type { Governor } from "../governance/governor.ts";
+import type { DataPlaneSettings } from "../evaluation/rule-set.ts";
 import type { PolicySet } from "../governance/policy-set.ts";
 import type { GovernanceStore } from "../governance/store.ts";
 import type { LedgerCounts } from "../ledger/counts.ts";
@@ -34,6 +35,8 @@ export interface AppDependencies {
   readonly ledger: (ref: ExperimentRef) => LedgerReader;
   /** Puts messages of encoded events on their way to the ledger; rejects when the sender should try again. */
   readonly sendMessages: (messages: readonly string[]) => Promise<void>;
+  /** What publishing tells the applications of a scope about sending events. */
+  readonly dataPlane?: DataPlaneSettings;
   readonly now: () => number;
   /** Gets what the caller must not see. */
   readonly report: (error: unknown) => void;

@@ -1,63 +1,23 @@
-/** Who is asking. Identity comes from headers that the host vouches for, never from a body or a query. */
-import * as v from "valibot";
+/** Who is asking. Identity comes from what the host vouches for, never from a body or a query. */
 import type { Actor } from "../governance/actor.ts";
-import { actorKinds } from "../governance/gates/schema.ts";
-import { ProvisoError } from "../errors.ts";
-import { NameSchema } from "../scope.ts";
+import type { Scope } from "../scope.ts";
 
-/** Establishes who made a request. */
-export interface Identity {
-  /** @throws ProvisoError `unauthenticated` when it cannot tell */
-  authenticate(request: Request): Promise<Actor>;
+/** What a data-plane caller wants to do: send events, or read published rules. */
+export type DataPlaneUse = "ingest" | "evaluate";
+
+/** The part of the world that a credential is good for; a missing part is any. */
+export type ScopePin = Partial<Scope>;
+
+/** An actor together with the scope that their credential pins. */
+export interface Principal {
+  readonly actor: Actor;
+  readonly pin: ScopePin;
 }
 
-/** Printable, without commas and quotes that could pass for a list; `system:` is the product's own prefix. */
-const ActorIdSchema = v.pipe(
-  v.string(),
-  v.minLength(1, "at least one character"),
-  v.maxLength(256, "at most 256 characters"),
-  v.regex(/^[^\p{C},"]+$/u, "printable characters without commas and quotes"),
-  v.check((id) => !id.toLowerCase().startsWith("system:"), "an id that does not begin with system:"),
-);
-
-const RolesSchema = v.pipe(v.array(NameSchema), v.maxLength(32, "at most 32 roles"));
-
-const loopback = new Set(["localhost", "127.0.0.1", "[::1]"]);
-
-const read = <Schema extends v.GenericSchema>(
-  schema: Schema,
-  header: string,
-  value: unknown,
-): v.InferOutput<Schema> => {
-  const result = v.safeParse(schema, value);
-  if (result.success) return result.output;
-  throw new ProvisoError("unauthenticated", `${header}: ${result.issues[0].message}`);
-};
-
-/**
- * Believes `X-Proviso-Actor`, `X-Proviso-Roles` (comma-separated) and `X-Proviso-Actor-Kind`: for one's own machine.
- * `enabled` is set by the dev command alone; everywhere else, and for any address but loopback, nobody gets in.
- */
-export const developmentIdentity = ({ enabled }: { readonly enabled: boolean }): Identity => ({
-  async authenticate(request) {
-    const unauthenticated = (message: string): ProvisoError => new ProvisoError("unauthenticated", message);
-    if (!enabled)
-      throw unauthenticated(
-        "development identity works under `npm run dev` only: configure governance.auth for a deployment",
-      );
-    if (!loopback.has(new URL(request.url).hostname))
-      throw unauthenticated("development identity answers on loopback only");
-    const id = request.headers.get("x-proviso-actor");
-    if (id === null) throw unauthenticated("say who you are in the X-Proviso-Actor header");
-    const roles = (request.headers.get("x-proviso-roles") ?? "viewer").split(",").map((role) => role.trim());
-    return {
-      id: read(ActorIdSchema, "X-Proviso-Actor", id),
-      roles: [...new Set(read(RolesSchema, "X-Proviso-Roles", roles))],
-      kind: read(
-        v.picklist(actorKinds, actorKinds.join(", ")),
-        "X-Proviso-Actor-Kind",
-        request.headers.get("x-proviso-actor-kind") ?? "human",
-      ),
-    };
-  },
-});
+/** Establishes who made a request. Both reject with ProvisoError `unauthenticated` when they cannot tell. */
+export interface Identity {
+  /** Somebody who reads or changes experiments. */
+  authenticate(request: Request): Promise<Principal>;
+  /** An application: its keys open nothing of governance. Rejects with `forbidden` for a key of another use. */
+  admit(request: Request, use: DataPlaneUse): Promise<ScopePin>;
+}

@@ -107,8 +107,7 @@ describe("idempotency keys", () => {
 
   test("while the first still runs the second is told so, and later gets its answer", async () => {
     const store = memoryStore();
-    let release = (): void => undefined;
-    const held = new Promise<void>((resolve) => (release = resolve));
+    const { promise: held, resolve: release } = Promise.withResolvers<void>();
     const governor = governorOn(troubled(store, () => held));
     const first = governor.execute(request(write, { idempotencyKey: "k" }));
     expect(codeOf(await governor.execute(request(write, { idempotencyKey: "k" })))).toBe("request-in-flight");
@@ -160,7 +159,10 @@ describe("races", () => {
       governorOn(store).execute(request(write)),
       governorOn(store).execute(request(write)),
     ]);
-    expect(answers.map((answer) => (answer.ok ? answer.body["version"] : answer.code)).toSorted()).toEqual([1, 2]);
+    expect(answers.map((answer) => (answer.ok ? String(answer.body["version"]) : answer.code)).toSorted()).toEqual([
+      "1",
+      "2",
+    ]);
   });
 
   test("what a governor remembers may be old: a change made elsewhere is seen", async () => {
@@ -209,8 +211,7 @@ describe("races", () => {
     const store = memoryStore();
     for (const command of [write, move("PendingApproval"), move("Approved"), move("Running")])
       await governorOn(store).execute(request(command));
-    let release = (): void => undefined;
-    const slow = new Promise<void>((resolve) => (release = resolve));
+    const { promise: slow, resolve: release } = Promise.withResolvers<void>();
     const governor = createGovernor({
       store,
       policySet: policySetOf({ policies: [{ type: "errorRate", to: ["ramping"], maxErrorRate: 0.1 }] }),

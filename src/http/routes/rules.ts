@@ -5,8 +5,9 @@ import { publishRules } from "../../governance/publish.ts";
 import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
 import { conditional } from "../governed.ts";
 
-export const rulesRoutes = ({ store }: AppDependencies): Hono<AppEnvironment> =>
+export const rulesRoutes = ({ store, dataPlane }: AppDependencies): Hono<AppEnvironment> =>
   new Hono<AppEnvironment>().get("/", async (context) => {
-    const rules = await publishRules(store, context.get("scope"));
+    const published = await publishRules(store, context.get("scope"));
+    const rules = dataPlane === undefined ? published : { ...published, dataPlane };
     return conditional(context, `"${digestOf(rules).slice(0, 32)}"`, { ...rules });
   });

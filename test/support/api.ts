@@ -1,0 +1,116 @@
+/** The HTTP API in process, on a memory store, with people who speak through headers. */
+import * as v from "valibot";
+import { memoryStore } from "../../adapters/store/memory.ts";
+import { createGovernor } from "../../src/governance/governor.ts";
+import type { GovernanceStore } from "../../src/governance/store.ts";
+import { createApp } from "../../src/http/app.ts";
+import type { AppDependencies } from "../../src/http/dependencies.ts";
+import { developmentIdentity } from "../../src/http/development-identity.ts";
+import type { LedgerCounts } from "../../src/ledger/counts.ts";
+import { policySetOf, type World } from "./scenario.ts";
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+export interface Speaker {
+  get(path: string, headers?: Record<string, string>): Promise<Answer>;
+  post(path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
+}
+
+export interface Api {
+  readonly as: (actor: string, roles: string, kind?: string) => Speaker;
+  /** Requests without identity headers. */
+  readonly anonymous: Speaker;
+  readonly messages: string[];
+  readonly reported: unknown[];
+  readonly store: GovernanceStore;
+}
+
+export const emptyCounts: LedgerCounts = {
+  arms: [],
+  exposures: 0,
+  repeats: 0,
+  crossovers: 0,
+  outcomes: 0,
+  received: 0,
+  metrics: [],
+  checkpoints: [],
+};
+
+const Body = v.record(v.string(), v.unknown());
+
+const speaker = (send: (request: Request) => Promise<Response>, identity: Record<string, string>): Speaker => {
+  const ask = async (
+    method: string,
+    path: string,
+    headers: Record<string, string>,
+    body?: unknown,
+  ): Promise<Answer> => {
+    const init = body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) };
+    const response = await send(
+      new Request(`http://127.0.0.1${path}`, { method, headers: { ...identity, ...headers }, ...init }),
+    );
+    const text = await response.text();
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: text === "" ? {} : v.parse(Body, JSON.parse(text)),
+    };
+  };
+  return {
+    get: (path, headers = {}) => ask("GET", path, headers),
+    post: (path, body, headers = {}) => ask("POST", path, headers, body),
+  };
+};
+
+/** Builds the app anew; nothing is shared between two calls but what is passed in. */
+export const createApi = (world: World = {}, changes: Partial<AppDependencies> = {}): Api => {
+  const store = changes.store ?? memoryStore();
+  const policySet = policySetOf(world);
+  const messages: string[] = [];
+  const reported: unknown[] = [];
+  const governor = createGovernor({
+    store,
+    policySet,
+    telemetry: { errors: () => Promise.resolve({ exposed: 0, worstErrorRate: 0, worstVariant: null }) },
+    now: Date.now,
+    id: () => crypto.randomUUID(),
+    salt: () => crypto.randomUUID().replaceAll("-", ""),
+  });
+  const app = createApp({
+    store,
+    policySet,
+    governor: () => governor,
+    identity: developmentIdentity({ enabled: true }),
+    ledger: () => ({ counts: () => Promise.resolve(emptyCounts) }),
+    sendMessages: (sent) => {
+      messages.push(...sent);
+      return Promise.resolve();
+    },
+    now: Date.now,
+    report: (error) => reported.push(error),
+    ...changes,
+  });
+  const send = async (request: Request): Promise<Response> => app.fetch(request);
+  return {
+    as: (actor, roles, kind) =>
+      speaker(send, {
+        "x-proviso-actor": actor,
+        "x-proviso-roles": roles,
+        ...(kind === undefined ? {} : { "x-proviso-actor-kind": kind }),
+      }),
+    anonymous: speaker(send, {}),
+    messages,
+    reported,
+    store,
+  };
+};
+
+export const configuration = (changes: Record<string, unknown> = {}): Record<string, unknown> => ({
+  salt: "pepper",
+  variants: [{ key: "control", control: true }, { key: "treatment" }],
+  ...changes,
+});
