@@ -1,3 +1,4 @@
+import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
@@ -8,6 +9,28 @@ export default defineConfig({
           name: "node",
           include: ["test/**/*.test.ts"],
           exclude: ["test/worker/**", "test/e2e/**"],
+        },
+      },
+      {
+        // Inside workerd. Storage is shared by the tests of one file and by nobody else.
+        plugins: [
+          cloudflareTest({
+            main: "./test/worker/main.ts",
+            miniflare: {
+              compatibilityDate: "2026-10-01",
+              compatibilityFlags: ["nodejs_compat"],
+              d1Databases: ["DB"],
+              durableObjects: { LEDGERS: { className: "LedgerObject", useSQLite: true } },
+              queueProducers: { EVENTS: "events", DEAD_LETTERS: "dead-letters" },
+              queueConsumers: { events: { maxBatchSize: 10, maxBatchTimeout: 0.05, maxRetries: 3 } },
+            },
+          }),
+        ],
+        test: {
+          name: "worker",
+          include: ["test/worker/**/*.test.ts"],
+          // A guard against hanging, not a measurement: machines are shared, and a store is asked thousands of times.
+          testTimeout: 30_000,
         },
       },
     ],

@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { canonicalJson, byteLength, digestOf } from "./canonical.ts";
 import { TargetingSchema } from "./evaluation/targeting-schema.ts";
 import { limits } from "./limits.ts";
+import { differ, exactlyOne } from "./list-checks.ts";
 import { NameSchema } from "./scope.ts";
 
 const prose = (characters: number) => v.pipe(v.string(), v.maxLength(characters, `at most ${characters} characters`));
@@ -40,8 +41,6 @@ export const assignmentPolicies = ["bestEffort"] as const;
 
 const hundredths = (value: number): boolean => Math.abs(value * 100 - Math.round(value * 100)) < 1e-9;
 
-const unique = (values: readonly string[]): boolean => new Set(values).size === values.length;
-
 const ConfigurationObject = v.strictObject({
   name: NameSchema,
   description: v.optional(prose(10_000)),
@@ -56,11 +55,8 @@ const ConfigurationObject = v.strictObject({
     v.array(VariantSchema),
     v.minLength(2, "at least two variants"),
     v.maxLength(limits.variants, `at most ${limits.variants} variants`),
-    v.check((variants) => unique(variants.map((variant) => variant.key)), "variant keys that differ"),
-    v.check(
-      (variants) => variants.filter((variant) => variant.control === true).length === 1,
-      "exactly one variant with control: true",
-    ),
+    differ("variant keys that differ", "key"),
+    exactlyOne("exactly one variant with control: true", "control"),
     v.check((variants) => variants.some((variant) => variant.weight > 0), "at least one weight above 0"),
   ),
   /** Percent of eligible subjects, in steps of 0.01: one step is one bucket. */
@@ -78,7 +74,7 @@ const ConfigurationObject = v.strictObject({
     v.pipe(
       v.array(NameSchema),
       v.maxLength(limits.surfaces, `at most ${limits.surfaces} surfaces`),
-      v.check((surfaces) => unique(surfaces), "surfaces that differ"),
+      differ("surfaces that differ"),
     ),
   ),
   assignmentPolicy: v.optional(v.picklist(assignmentPolicies, assignmentPolicies.join(", ")), "bestEffort"),
@@ -86,7 +82,7 @@ const ConfigurationObject = v.strictObject({
     v.pipe(
       v.array(MetricSchema),
       v.maxLength(limits.metrics, `at most ${limits.metrics} metrics`),
-      v.check((metrics) => unique(metrics.map((metric) => metric.name)), "metric names that differ"),
+      differ("metric names that differ", "name"),
     ),
   ),
 });
@@ -94,10 +90,16 @@ const ConfigurationObject = v.strictObject({
 /** Parses what a person wrote into a {@link Configuration}: defaults filled in, unknown members refused. */
 export const ConfigurationSchema = v.pipe(
   ConfigurationObject,
-  v.check(
-    (configuration) => byteLength(canonicalJson(configuration)) <= limits.configurationBytes,
-    `at most ${limits.configurationBytes} bytes as canonical JSON`,
-  ),
+  v.rawCheck(({ dataset, addIssue }) => {
+    if (!dataset.typed) return;
+    try {
+      if (byteLength(canonicalJson(dataset.value)) > limits.configurationBytes)
+        addIssue({ message: `at most ${limits.configurationBytes} bytes as canonical JSON` });
+    } catch {
+      // JSON text can hold both: 1e400 is read as Infinity, and \ud800 stands alone. Neither has a canonical form.
+      addIssue({ message: "finite numbers, and text without lone surrogates" });
+    }
+  }),
 );
 
 /** One experiment's definition at one version; immutable once written. */

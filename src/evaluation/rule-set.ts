@@ -37,9 +37,22 @@ export interface ExperimentRule {
   readonly assignmentPolicy: string;
 }
 
+/** How the applications of a scope send their events: set in one place, the DSL, and published with the rules. */
+export interface DataPlaneSettings {
+  /** A batch goes when this many events wait, … */
+  readonly flushEvents: number;
+  /** … when they have this many bytes as JSON, … */
+  readonly flushBytes: number;
+  /** … or when the oldest has waited this long. */
+  readonly flushIntervalMs: number;
+  /** Share of subjects whose events are kept, the same for all arms. */
+  readonly sampling: number;
+}
+
 export interface RuleSet {
   readonly ruleSetVersion: typeof ruleSetVersion;
   readonly tenant: string;
   readonly environment: string;
   readonly experiments: readonly ExperimentRule[];
+  readonly dataPlane?: DataPlaneSettings;
 }

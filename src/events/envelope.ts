@@ -21,6 +21,8 @@ const SubjectIdSchema = v.pipe(
   v.string(),
   v.minLength(1, "at least one character"),
   v.maxLength(limits.subjectIdCharacters, `at most ${limits.subjectIdCharacters} characters`),
+  // Stores change such text at rest, and two subjects would become one.
+  v.check((text) => text.isWellFormed() && !text.includes("\u0000"), "well-formed text without U+0000"),
 );
 
 const addressed = {

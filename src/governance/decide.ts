@@ -254,8 +254,9 @@ const claimsAfter = (
 ): readonly string[] => {
   if (!holdsSurfaces(change.to)) return [];
   if (holdsSurfaces(change.from)) return state.claims;
+  // A policy that only warns must not lock anybody out either.
   const pairs = set.policies.flatMap((policy) =>
-    policy.type === "conflictPrevention" ? conflictClaims(policy, experiment) : [],
+    policy.type === "conflictPrevention" && policy.severity === "Critical" ? conflictClaims(policy, experiment) : [],
   );
   return [...new Set([...(state.latest.configuration.surfaces ?? []).map(surfaceClaim), ...pairs])];
 };

@@ -35,7 +35,7 @@ const withinDeadline = async <T>(task: Promise<T>): Promise<T> => {
   try {
     return await Promise.race([task, late]);
   } finally {
-    clearTimeout(timer);
+    if (timer !== undefined) clearTimeout(timer);
   }
 };
 

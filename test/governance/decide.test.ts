@@ -334,6 +334,17 @@ describe("policies", () => {
     });
   });
 
+  test("a conflict that is only warned of claims nothing", () => {
+    const scene = approved({
+      policies: [{ type: "conflictPrevention", severity: "Warning", conflictingExperiments: ["pricing"] }],
+    });
+    const running = [{ name: "pricing", state: "Running" }] as const;
+    expect(scene.when({ type: "Transition", to: "Running" }, { running })).toMatchObject({
+      outcome: "commit",
+      claims: { take: [] },
+    });
+  });
+
   test("surfaces: claimed on start, kept while paused, released by rolling back", () => {
     const scene = scenario()
       .writes({ surfaces: ["cart", "header"] })

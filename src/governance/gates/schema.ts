@@ -6,7 +6,7 @@ import { NameSchema } from "../../scope.ts";
 
 /** A lifecycle state in any letter case. */
 export const StateSchema = v.pipe(
-  v.string(),
+  v.string(lifecycleStates.join(", ")),
   v.rawTransform(({ dataset, addIssue, NEVER }): LifecycleState => {
     const state = parseState(dataset.value);
     if (state !== undefined) return state;
