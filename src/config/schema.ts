@@ -1,0 +1,147 @@
+/** The whole configuration language as one valibot schema. */
+import * as v from "valibot";
+import { DurationSchema, parseDuration } from "../duration.ts";
+import { ConfigurationSchema } from "../experiment.ts";
+import { GateSchema } from "../governance/gates/schema.ts";
+import { PolicySchema } from "../governance/policies/schema.ts";
+import { limits } from "../limits.ts";
+
+const persistenceNames = new Map([
+  ["memory", "memory"],
+  ["inmemory", "memory"],
+  ["d1", "d1"],
+  ["sql", "d1"],
+] as const);
+
+/** How the types may be written; letter case does not count. */
+export const persistenceTypes = ["memory", "inMemory", "d1", "sql"] as const;
+const laterPersistenceTypes = ["durableObject", "upstash", "redis", "postgres", "mirror"];
+const persistenceAllowed = "memory (or inMemory) and d1 (or sql)";
+
+const isPersistenceName = (name: string): name is "memory" | "inmemory" | "d1" | "sql" =>
+  ["memory", "inmemory", "d1", "sql"].includes(name);
+
+/** Where histories are kept: `memory` is gone with the process, `d1` is a D1 database binding. */
+export const PersistenceTypeSchema = v.pipe(
+  v.string(persistenceAllowed),
+  v.rawTransform(({ dataset, addIssue, NEVER }): "memory" | "d1" => {
+    const name = dataset.value.toLowerCase();
+    const type = isPersistenceName(name) ? persistenceNames.get(name) : undefined;
+    if (type !== undefined) return type;
+    const later = laterPersistenceTypes.find((candidate) => candidate.toLowerCase() === name);
+    addIssue({
+      message: later === undefined ? persistenceAllowed : `${persistenceAllowed}; ${later} is not in this version`,
+      expected: persistenceTypes.join(" | "),
+    });
+    return NEVER;
+  }),
+);
+
+const PersistenceSchema = v.strictObject({
+  type: v.optional(PersistenceTypeSchema, "d1"),
+  /** Name of the D1 binding. */
+  database: v.optional(
+    v.pipe(v.string(), v.regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, "the name of a binding, such as DB")),
+    "DB",
+  ),
+});
+
+const AuthSchema = v.strictObject({
+  type: v.picklist(["development"], "development; token and jwt are not in this version"),
+});
+
+const GovernanceSchema = v.strictObject({
+  persistence: v.optional(PersistenceSchema, {}),
+  approvalGates: v.optional(
+    v.pipe(v.array(GateSchema), v.maxLength(limits.dslRules, `at most ${limits.dslRules} gates`)),
+    [],
+  ),
+  policies: v.optional(
+    v.pipe(v.array(PolicySchema), v.maxLength(limits.dslRules, `at most ${limits.dslRules} policies`)),
+    [],
+  ),
+  /** A changed configuration under `experiments` is written as a new version when it is next applied. */
+  enableAutoVersioning: v.optional(v.boolean(), true),
+  optimisticConcurrency: v.optional(
+    v.literal(true, "true: every commit names the state it was decided on, and nothing turns that off"),
+    true,
+  ),
+  retainHistory: v.optional(
+    v.literal(true, "true: the history is append-only and proves what happened, so it is always kept"),
+    true,
+  ),
+  auth: v.optional(AuthSchema, { type: "development" }),
+  /** Writes without `If-Match` are refused (428). */
+  requireIfMatch: v.optional(v.boolean(), false),
+  /** Writes without `Idempotency-Key` are refused (428). */
+  requireIdempotencyKey: v.optional(v.boolean(), false),
+});
+
+const longestIntervalMs = 3_600_000;
+
+const BatchingSchema = v.strictObject({
+  maxEvents: v.optional(
+    v.pipe(
+      v.number(),
+      v.integer("a whole number"),
+      v.minValue(1, `1 to ${limits.batchEvents}`),
+      v.maxValue(limits.batchEvents, `1 to ${limits.batchEvents}`),
+    ),
+    100,
+  ),
+  /** UTF-8 bytes; a batch must have room for one event of the largest size. */
+  maxBytes: v.optional(
+    v.pipe(
+      v.number(),
+      v.integer("a whole number"),
+      v.minValue(limits.eventBytes, `${limits.eventBytes} to ${limits.batchBytes}`),
+      v.maxValue(limits.batchBytes, `${limits.eventBytes} to ${limits.batchBytes}`),
+    ),
+    64 * 1024,
+  ),
+  /** The longest an event waits for its batch. */
+  interval: v.optional(
+    v.pipe(
+      DurationSchema,
+      v.check((text) => {
+        const milliseconds = parseDuration(text);
+        return milliseconds === undefined || (milliseconds > 0 && milliseconds <= longestIntervalMs);
+      }, "more than 0 and at most 1h"),
+    ),
+    "1s",
+  ),
+});
+
+const SamplingSchema = v.strictObject({
+  /** Share of subjects whose exposures are sent; the weight travels with the event. */
+  rate: v.optional(v.pipe(v.number(), v.minValue(0, "0 to 1"), v.maxValue(1, "0 to 1")), 1),
+});
+
+const DataPlaneSchema = v.strictObject({
+  batching: v.optional(BatchingSchema, {}),
+  sampling: v.optional(SamplingSchema, {}),
+});
+
+/**
+ * The configuration language, defaults filled in. Rules that look at several parts at once (names that must differ,
+ * gates that contradict each other) are checked beside it, by `loadDsl` and `defineDsl`.
+ */
+export const DslSchema = v.strictObject({
+  governance: v.optional(GovernanceSchema, {}),
+  dataPlane: v.optional(DataPlaneSchema, {}),
+  experiments: v.optional(
+    v.pipe(
+      v.array(ConfigurationSchema),
+      v.maxLength(limits.dslExperiments, `at most ${limits.dslExperiments} experiments`),
+    ),
+    [],
+  ),
+});
+
+/** A configuration with every default filled in. */
+export type Dsl = v.InferOutput<typeof DslSchema>;
+/** A configuration as a person writes it. */
+export type DslInput = v.InferInput<typeof DslSchema>;
+
+/** A file may put everything under this one key, beside nothing else. */
+export const rootKey = "experimentFramework";

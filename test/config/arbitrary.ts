@@ -1,0 +1,214 @@
+/** Valid configurations as a person could write them, for property tests. */
+import * as fc from "fast-check";
+import type { DslInput } from "../../src/config/index.ts";
+import { lifecycleStates } from "../../src/lifecycle.ts";
+
+const name = fc
+  .stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,20}$/)
+  .filter((text) => text !== "__proto__" && text.length <= 128);
+const distinctNames = fc.uniqueArray(name, { maxLength: 4 });
+const duration = fc.constantFrom("30m", "1d", "00:30:00", "PT30M", "1.5h", "500ms", "P1DT2H");
+const anyCase = (word: string): fc.Arbitrary<string> => fc.constantFrom(word, word.toLowerCase(), word.toUpperCase());
+const target = fc
+  .constantFrom(...lifecycleStates.filter((state) => state !== "Paused" && state !== "RolledBack"))
+  .chain(anyCase);
+const state = fc.constantFrom(...lifecycleStates).chain(anyCase);
+
+/** Text of every kind that can be stored: YAML's own characters, quotes, astral characters, lines, references. */
+const text = fc
+  .oneof(
+    fc.string({ unit: "binary", maxLength: 40 }),
+    fc.string({
+      unit: fc.constantFrom(...Array.from(" \t\n:#-'\"[]{}&*!|>%@`,?~$\\\r\u0085\u2028é💡")),
+      maxLength: 12,
+    }),
+    fc.constantFrom(
+      "null",
+      "true",
+      "no",
+      "1",
+      "0x1F",
+      "1e3",
+      ".inf",
+      "~",
+      "",
+      "- a",
+      "a: b",
+      "${A}",
+      "$${A}",
+      "<<",
+      "---",
+    ),
+  )
+  .filter((value) => value.isWellFormed() && !value.includes("\u0000"));
+const prose = text.filter((value) => value.length <= 128);
+const printable = fc.stringMatching(/^[a-zA-Z0-9 .:/%'"#{}$é-]{1,20}$/).filter((key) => key !== "__proto__");
+
+const payload = fc
+  .jsonValue({ maxDepth: 3, noUnicodeString: false })
+  .filter((value) => !/\\u0000|\\ud[89a-f]|__proto__/i.test(JSON.stringify(value)));
+
+const roles = fc.uniqueArray(name, { minLength: 1, maxLength: 3 });
+const actorKinds = fc.uniqueArray(fc.constantFrom("human", "service", "agent"), { minLength: 1, maxLength: 3 });
+const optional = { requiredKeys: ["type", "to"] } as const;
+const appliesTo = { name, from: state, to: target };
+const agreement = { fourEyes: fc.boolean(), expiresAfter: duration, actorKinds, roles };
+
+/** No automatic gates: beside a stricter one they are an error, and that rule has tests of its own. */
+const gate = fc.oneof(
+  fc.record(
+    { type: fc.constant("manual" as const), ...appliesTo, ...agreement },
+    { requiredKeys: [...optional.requiredKeys] },
+  ),
+  fc.record(
+    { type: fc.constant("roleBased" as const), ...appliesTo, allowedRoles: roles },
+    { requiredKeys: ["type", "to", "allowedRoles"] },
+  ),
+  fc.record(
+    { type: fc.constant("quorum" as const), ...appliesTo, ...agreement, count: fc.integer({ min: 1, max: 20 }) },
+    { requiredKeys: ["type", "to", "count"] },
+  ),
+);
+
+const common = {
+  severity: fc.constantFrom("Critical" as const, "Error" as const, "Warning" as const),
+  to: fc.uniqueArray(target, { minLength: 1, maxLength: 2 }),
+};
+const clock = fc
+  .tuple(fc.integer({ min: 0, max: 23 }), fc.integer({ min: 0, max: 59 }))
+  .map(([hour, minute]) => `${String(hour).padStart(2, "0")}:${String(minute).padStart(2, "0")}`);
+const share = fc.double({ min: 0, max: 1, noNaN: true }).map((value) => value + 0);
+
+const policy = fc.oneof(
+  fc.record(
+    {
+      type: fc.constant("trafficLimit" as const),
+      ...common,
+      maxTrafficPercentage: fc.integer({ min: 0, max: 100 }),
+      minStableTime: duration,
+    },
+    { requiredKeys: ["type", "maxTrafficPercentage"] },
+  ),
+  fc.record(
+    {
+      type: fc.constant("errorRate" as const),
+      ...common,
+      maxErrorRate: share,
+      onMissing: fc.constantFrom("allow" as const, "hold" as const, "deny" as const),
+    },
+    { requiredKeys: ["type", "maxErrorRate"] },
+  ),
+  fc.record(
+    {
+      type: fc.constant("timeWindow" as const),
+      ...common,
+      allowedStartTime: clock,
+      allowedEndTime: clock,
+      timeZone: fc.constantFrom("UTC", "Europe/Paris", "America/New_York"),
+      days: fc.uniqueArray(fc.constantFrom("monday", "Friday", "SUNDAY"), { minLength: 1 }),
+    },
+    { requiredKeys: ["type", "allowedStartTime", "allowedEndTime"] },
+  ),
+  fc.record(
+    {
+      type: fc.constant("conflictPrevention" as const),
+      ...common,
+      conflictingExperiments: fc.uniqueArray(name, { minLength: 1, maxLength: 3 }),
+    },
+    { requiredKeys: ["type", "conflictingExperiments"] },
+  ),
+);
+
+const clause = fc.oneof(
+  fc.record({ attribute: prose.filter((value) => value !== ""), equals: fc.oneof(prose, fc.integer(), fc.boolean()) }),
+  fc.record({ attribute: name, in: fc.array(prose, { minLength: 1, maxLength: 3 }) }),
+  fc.record({ attribute: name, exists: fc.boolean() }),
+  fc.record({ attribute: name, versionLessThan: fc.constantFrom("1.2.3", "2.0", "1.10") }),
+);
+const targeting = fc.oneof(
+  clause,
+  fc.record({ all: fc.array(clause, { minLength: 1, maxLength: 3 }) }),
+  fc.record({ not: fc.record({ any: fc.array(clause, { minLength: 1, maxLength: 2 }) }) }),
+);
+
+const variants = fc.uniqueArray(printable, { minLength: 2, maxLength: 4 }).chain((keys) =>
+  fc.tuple(
+    ...keys.map((key, index) =>
+      fc.record(
+        {
+          key: fc.constant(key),
+          weight: fc.integer({ min: 1, max: 9 }),
+          payload,
+          ...(index === 0 ? { control: fc.constant(true) } : {}),
+        },
+        { requiredKeys: index === 0 ? ["key", "control"] : ["key"] },
+      ),
+    ),
+  ),
+);
+
+const experiment = fc.record(
+  {
+    name,
+    description: text,
+    owner: prose,
+    labels: fc.dictionary(
+      prose.filter((key) => !["__proto__", "constructor", "prototype"].includes(key)),
+      prose,
+      { maxKeys: 3 },
+    ),
+    subject: name,
+    salt: prose.filter((value) => value !== ""),
+    variants,
+    traffic: fc.integer({ min: 0, max: 10_000 }).map((value) => value / 100),
+    targeting,
+    surfaces: distinctNames,
+    metrics: distinctNames.map((names) => names.map((metric) => ({ name: metric, kind: "binary" as const }))),
+  },
+  { requiredKeys: ["name", "variants"] },
+);
+
+const persistence = fc.record(
+  {
+    type: fc.constantFrom("memory", "inMemory", "d1", "sql").chain(anyCase),
+    database: fc.constantFrom("DB", "OTHER_1"),
+  },
+  { requiredKeys: [] },
+);
+
+const governance = fc.record(
+  {
+    persistence,
+    approvalGates: fc.array(gate, { maxLength: 4 }),
+    policies: fc
+      .array(policy, { maxLength: 4 })
+      .map((policies) => policies.map((one, index) => ({ ...one, name: `policy-${index}` }))),
+    enableAutoVersioning: fc.boolean(),
+    optimisticConcurrency: fc.constant(true as const),
+    retainHistory: fc.constant(true as const),
+    auth: fc.constant({ type: "development" as const }),
+    requireIfMatch: fc.boolean(),
+    requireIdempotencyKey: fc.boolean(),
+  },
+  { requiredKeys: [] },
+);
+
+const dataPlane = fc.record(
+  {
+    batching: fc.record(
+      {
+        maxEvents: fc.integer({ min: 1, max: 1000 }),
+        maxBytes: fc.integer({ min: 32_768, max: 8_388_608 }),
+        interval: fc.constantFrom("1s", "500ms", "1h", "PT5S"),
+      },
+      { requiredKeys: [] },
+    ),
+    sampling: fc.record({ rate: share }, { requiredKeys: [] }),
+  },
+  { requiredKeys: [] },
+);
+
+export const dslInputs: fc.Arbitrary<DslInput> = fc.record(
+  { governance, dataPlane, experiments: fc.uniqueArray(experiment, { maxLength: 3, selector: (one) => one.name }) },
+  { requiredKeys: [] },
+);
