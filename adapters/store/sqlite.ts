@@ -1,0 +1,251 @@
+/**
+ * The questions and answers of the SQLite schema in `migrations/`, for every adapter that speaks it: statements with
+ * their values, and schemas of the rows that come back.
+ */
+import * as v from "valibot";
+import type { PersonalRef } from "../../src/governance/events.ts";
+import { readReceipt, type StorableCommit, type StorableEvent } from "../../src/governance/storable-commit.ts";
+import type { StorableHistoryQuery, StorableListQuery } from "../../src/governance/storable-query.ts";
+import { surfaceClaim, type PersonalValue } from "../../src/governance/store.ts";
+import { readEvent, readState } from "../../src/governance/stored.ts";
+import type { ExperimentRef, Scope } from "../../src/scope.ts";
+
+/** What a statement gave. */
+export interface Rows {
+  readonly results: readonly unknown[];
+}
+
+export const SnapshotRow = v.pipe(
+  v.object({ experiment: v.string(), state: v.string(), revision: v.number(), revision_hash: v.string() }),
+  v.transform(({ experiment, state, revision, revision_hash: revisionHash }) => ({
+    experiment,
+    snapshot: { state: readState(state), revision, revisionHash },
+  })),
+);
+export const EventRow = v.pipe(
+  v.object({ record: v.string(), people: v.string() }),
+  v.transform(({ record, people }) => ({ event: readEvent(record), people: readPeople(people) })),
+);
+const PeopleSchema = v.record(v.string(), v.string());
+const readPeople = (text: string): readonly (readonly [PersonalRef, string])[] =>
+  Object.entries(v.parse(PeopleSchema, JSON.parse(text)));
+export const HeadRow = v.object({ seq: v.number(), hash: v.string(), at: v.string() });
+export const ReceiptRow = v.pipe(
+  v.object({ key: v.string(), fingerprint: v.string(), answer: v.string(), expires_at: v.number() }),
+  v.transform(({ expires_at: expiresAt, ...receipt }) => readReceipt({ ...receipt, expiresAt })),
+);
+export const RefRow = v.object({ ref: v.string() });
+export const PersonRow = v.object({ ref: v.string(), value: v.string() });
+export const ClaimRow = v.object({ claim: v.string(), holder: v.string() });
+
+export const rowsOf = <Schema extends v.GenericSchema>(
+  schema: Schema,
+  rows: Rows | undefined,
+): v.InferOutput<Schema>[] => v.parse(v.array(schema), rows?.results ?? []);
+
+export const firstOf = <Schema extends v.GenericSchema>(
+  schema: Schema,
+  rows: Rows | undefined,
+): v.InferOutput<Schema> | null => rowsOf(schema, rows)[0] ?? null;
+
+/** A statement and the values of its ?1, ?2 …; D1 wants exactly as many as the statement names. */
+export type Query = readonly [sql: string, ...values: (string | number | null)[]];
+
+const experimentOf = ({ tenant, environment, experiment }: ExperimentRef) => [tenant, environment, experiment] as const;
+
+// Everywhere below ?1, ?2 and ?3 are tenant, environment and experiment.
+const inScope = "tenant = ?1 AND environment = ?2";
+const here = `${inScope} AND experiment = ?3`;
+
+export const headQuery = (ref: ExperimentRef): Query => [
+  `SELECT seq, hash, at FROM events WHERE ${here} ORDER BY seq DESC LIMIT 1`,
+  ...experimentOf(ref),
+];
+
+export const snapshotQuery = (ref: ExperimentRef): Query => [
+  `SELECT experiment, state, revision, revision_hash FROM snapshots WHERE ${here}`,
+  ...experimentOf(ref),
+];
+
+export const snapshotPeopleQuery = (ref: ExperimentRef): Query => [
+  `SELECT ref, value FROM personal
+  WHERE ${here} AND ref IN (SELECT value FROM json_each((SELECT people FROM snapshots WHERE ${here})))`,
+  ...experimentOf(ref),
+];
+
+export const receiptQuery = (ref: ExperimentRef, key: string, now: number): Query => [
+  `SELECT key, fingerprint, answer, expires_at FROM receipts WHERE ${here} AND key = ?4 AND expires_at > ?5`,
+  ...experimentOf(ref),
+  key,
+  now,
+];
+
+export const actorQuery = (ref: ExperimentRef, id: string): Query => [
+  `SELECT ref FROM personal WHERE ${here} AND kind = 'actor' AND value = ?4`,
+  ...experimentOf(ref),
+  id,
+];
+
+const eventColumns = `record, (
+    SELECT json_group_object(personal.ref, personal.value)
+    FROM json_each(events.people) AS named CROSS JOIN personal
+    WHERE personal.tenant = ?1 AND personal.environment = ?2 AND personal.experiment = ?3 AND personal.ref = named.value
+  ) AS people`;
+
+/**
+ * One page of history and one row more, which tells whether there is a next page. By type, the next rows of each type
+ * come from the index and are merged: the work depends on the page, not on how long the history is.
+ */
+export const historyQuery = (ref: ExperimentRef, { after, limit, types, version }: StorableHistoryQuery): Query => {
+  const common = [...experimentOf(ref), after, limit + 1] as const;
+  if (types === null)
+    return [`SELECT ${eventColumns} FROM events WHERE ${here} AND seq > ?4 ORDER BY seq LIMIT ?5`, ...common];
+  if (version !== null) {
+    // Left to itself SQLite walks the primary key here, through the whole history.
+    const select = `SELECT ${eventColumns} FROM events INDEXED BY events_by_version
+      WHERE ${here} AND version = ?6 AND type IN (SELECT value FROM json_each(?7)) AND seq > ?4 ORDER BY seq LIMIT ?5`;
+    return [select, ...common, version, JSON.stringify(types)];
+  }
+  const select = `SELECT ${eventColumns} FROM json_each(?6) AS wanted CROSS JOIN events
+    WHERE ${here} AND seq IN (
+      SELECT seq FROM events WHERE ${here} AND type = wanted.value AND seq > ?4 ORDER BY seq LIMIT ?5
+    ) ORDER BY seq LIMIT ?5`;
+  return [select, ...common, JSON.stringify(types)];
+};
+
+const snapshotColumns = "snapshots.experiment, state, revision, revision_hash";
+
+/** One page of a scope and one row more; by lifecycle state like {@link historyQuery} by type. ?3 is the cursor. */
+export const listQuery = (scope: Scope, { after, limit, states, surface }: StorableListQuery): Query => {
+  const common = [scope.tenant, scope.environment, after, limit + 1] as const;
+  if (surface !== null) {
+    const select = `SELECT ${snapshotColumns} FROM claims JOIN snapshots USING (tenant, environment, experiment)
+      WHERE ${inScope} AND claim = ?5 AND experiment > ?3
+        AND (?6 IS NULL OR lifecycle IN (SELECT value FROM json_each(?6))) LIMIT ?4`;
+    return [select, ...common, surfaceClaim(surface), states === null ? null : JSON.stringify(states)];
+  }
+  if (states === null) {
+    const select = `SELECT ${snapshotColumns} FROM snapshots
+      WHERE ${inScope} AND experiment > ?3 ORDER BY experiment LIMIT ?4`;
+    return [select, ...common];
+  }
+  const select = `SELECT ${snapshotColumns} FROM json_each(?5) AS wanted CROSS JOIN snapshots
+    WHERE ${inScope} AND experiment IN (
+      SELECT experiment FROM snapshots
+      WHERE ${inScope} AND lifecycle = wanted.value AND experiment > ?3 ORDER BY experiment LIMIT ?4
+    ) ORDER BY experiment LIMIT ?4`;
+  return [select, ...common, JSON.stringify(states)];
+};
+
+const insertEvents = (ref: ExperimentRef, events: readonly StorableEvent[]): readonly Query[] =>
+  events.map((event) => [
+    `INSERT INTO events
+    (tenant, environment, experiment, seq, type, at, version, prev_hash, hash, people, record)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)`,
+    ...experimentOf(ref),
+    event.seq,
+    event.type,
+    event.at,
+    event.version,
+    event.prevHash,
+    event.hash,
+    JSON.stringify(event.people),
+    event.text,
+  ]);
+
+/** The same row again is nothing new; the same reference or person with something else fails. */
+const insertPersonal = (ref: ExperimentRef, personal: readonly PersonalValue[]): readonly Query[] => {
+  if (personal.length === 0) return [];
+  const insert = `INSERT INTO personal (tenant, environment, experiment, ref, kind, salt, value)
+    SELECT ?1, ?2, ?3, item.value ->> 'ref', item.value ->> 'kind', item.value ->> 'salt', item.value ->> 'value'
+    FROM json_each(?4) AS item
+    WHERE NOT EXISTS (
+      SELECT 1 FROM personal AS known
+      WHERE ${here} AND known.ref = item.value ->> 'ref' AND known.kind = item.value ->> 'kind'
+        AND known.salt = item.value ->> 'salt' AND known.value = item.value ->> 'value'
+    )`;
+  return [[insert, ...experimentOf(ref), JSON.stringify(personal)]];
+};
+
+/** Replacing is safe here: the events of the batch came first, and they hold the place. */
+const writeSnapshot = (ref: ExperimentRef, { snapshot, isNew }: StorableCommit): readonly Query[] => {
+  if (snapshot === null) return [];
+  const insert = `INSERT INTO snapshots
+    (tenant, environment, experiment, lifecycle, revision, revision_hash, created_at, updated_at, people, state)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)`;
+  const replace = `${insert} ON CONFLICT (tenant, environment, experiment) DO UPDATE SET
+    lifecycle = excluded.lifecycle, revision = excluded.revision, revision_hash = excluded.revision_hash,
+    created_at = excluded.created_at, updated_at = excluded.updated_at, people = excluded.people, state = excluded.state`;
+  const { lifecycle, revision, revisionHash, createdAt, updatedAt, people, text } = snapshot;
+  const columns = [lifecycle, revision, revisionHash, createdAt, updatedAt, JSON.stringify(people), text];
+  return [[isNew ? insert : replace, ...experimentOf(ref), ...columns]];
+};
+
+const writeReceipt = (ref: ExperimentRef, { receipt, now }: StorableCommit): readonly Query[] =>
+  receipt === null
+    ? []
+    : [
+        [`DELETE FROM receipts WHERE ${here} AND expires_at <= ?4`, ...experimentOf(ref), now],
+        [
+          `INSERT INTO receipts (tenant, environment, experiment, key, fingerprint, answer, expires_at)
+          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)`,
+          ...experimentOf(ref),
+          receipt.key,
+          receipt.fingerprint,
+          receipt.answer,
+          receipt.expiresAt,
+        ],
+      ];
+
+const releaseClaims = (ref: ExperimentRef, names: readonly string[]): readonly Query[] =>
+  names.length === 0
+    ? []
+    : [
+        [
+          `DELETE FROM claims WHERE ${here} AND claim IN (SELECT value FROM json_each(?4))`,
+          ...experimentOf(ref),
+          JSON.stringify(names),
+        ],
+      ];
+
+/** A plain INSERT of what is not held already. Never an upsert: that would take a claim from whoever holds it. */
+const takeClaims = (ref: ExperimentRef, names: readonly string[]): readonly Query[] =>
+  names.length === 0
+    ? []
+    : [
+        [
+          `INSERT INTO claims (tenant, environment, experiment, claim)
+          SELECT ?1, ?2, ?3, item.value FROM json_each(?4) AS item
+          WHERE NOT EXISTS (SELECT 1 FROM claims WHERE ${here} AND claim = item.value)`,
+          ...experimentOf(ref),
+          JSON.stringify(names),
+        ],
+      ];
+
+/** Events first: only the first statement that fails is named, and a lost race says more than what follows from it. */
+export const commitQueries = (ref: ExperimentRef, commit: StorableCommit): readonly Query[] => [
+  ...insertEvents(ref, commit.events),
+  ...insertPersonal(ref, commit.personal),
+  ...writeSnapshot(ref, commit),
+  ...writeReceipt(ref, commit),
+  ...releaseClaims(ref, commit.release),
+  ...takeClaims(ref, commit.take),
+];
+
+/** What may stand in a commit's way, and whether it stands there itself already. */
+export const readBackQueries = (ref: ExperimentRef, { head, receipt, take, now }: StorableCommit): readonly Query[] => [
+  headQuery(ref),
+  [
+    `SELECT seq, hash, at FROM events WHERE ${here} AND seq = ?4 AND hash = ?5`,
+    ...experimentOf(ref),
+    head.seq,
+    head.hash,
+  ],
+  receiptQuery(ref, receipt?.key ?? "", now),
+  [
+    `SELECT claim, experiment AS holder FROM json_each(?4) AS wanted CROSS JOIN claims
+    WHERE ${inScope} AND claim = wanted.value AND experiment <> ?3 ORDER BY wanted.key LIMIT 1`,
+    ...experimentOf(ref),
+    JSON.stringify(take),
+  ],
+];

@@ -1,0 +1,59 @@
+/**
+ * From stored text back to records. What is stored was written by this code and is guarded by the hash chain, so the
+ * guards look at what tells one record from another and leave the insides to {@link file://./chain.ts verifyChain}.
+ */
+import { ProvisoError } from "../errors.ts";
+import { parseState } from "../lifecycle.ts";
+import { type EventRecord, eventTypes } from "./events.ts";
+import type { ExperimentState } from "./state.ts";
+
+type Members = Readonly<Record<string, unknown>>;
+
+const isObject = (value: unknown): value is Members =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+const isText = (value: unknown): value is string => typeof value === "string";
+
+/** True for an event of the present schema. A newer schema is refused rather than misread. */
+export const isEventRecord = (value: unknown): value is EventRecord =>
+  isObject(value) &&
+  value["v"] === 1 &&
+  Number.isSafeInteger(value["seq"]) &&
+  eventTypes.some((type) => type === value["type"]) &&
+  isText(value["id"]) &&
+  isText(value["at"]) &&
+  !Number.isNaN(Date.parse(value["at"])) &&
+  isObject(value["actor"]) &&
+  isText(value["actor"]["ref"]) &&
+  isObject(value["data"]) &&
+  isText(value["prevHash"]) &&
+  isText(value["hash"]);
+
+const isVersion = (value: unknown): boolean =>
+  isObject(value) && Number.isSafeInteger(value["version"]) && isObject(value["configuration"]);
+
+const isExperimentState = (value: unknown): value is ExperimentState =>
+  isObject(value) &&
+  isText(value["name"]) &&
+  isText(value["lifecycle"]) &&
+  parseState(value["lifecycle"]) === value["lifecycle"] &&
+  isVersion(value["latest"]) &&
+  (value["live"] === null || isVersion(value["live"])) &&
+  Array.isArray(value["approvedDigests"]) &&
+  Array.isArray(value["authorsSinceApproval"]) &&
+  Array.isArray(value["proposals"]) &&
+  isText(value["updatedAt"]);
+
+const read =
+  <Value>(what: string, is: (value: unknown) => value is Value) =>
+  (text: string): Value => {
+    const value: unknown = JSON.parse(text);
+    if (is(value)) return value;
+    throw new ProvisoError("internal", `the store holds something that is not ${what} of this version of Proviso`);
+  };
+
+/** @throws ProvisoError `internal` when the text is not an event */
+export const readEvent = read("an event", isEventRecord);
+
+/** @throws ProvisoError `internal` when the text is not a state */
+export const readState = read("a state", isExperimentState);

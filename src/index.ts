@@ -1,0 +1,56 @@
+/**
+ * `proviso`: evaluating, exposing and governing experiments in any fetch runtime. `proviso/evaluate` is the part for
+ * browsers, `proviso/hono` the HTTP application; stores and sinks have an entry each.
+ */
+export * from "./evaluate.ts";
+export {
+  createExperiments,
+  type Experiments,
+  type ExperimentsHealth,
+  type ExperimentsOptions,
+} from "./evaluation/experiments.ts";
+export type { Implementations, Trial, TrialOptions } from "./evaluation/trial.ts";
+export { allocateBuckets } from "./evaluation/allocation.ts";
+export type { Envelope, EnvelopeInput, Exposure, Outcome } from "./events/envelope.ts";
+export { EnvelopeSchema, ExposureSchema, OutcomeSchema, schemaVersion } from "./events/envelope.ts";
+export type { EventSink, SinkHealth, SinkReceipt } from "./events/sink.ts";
+export { SinkError } from "./events/sink-error.ts";
+
+export { configurationDigest, ConfigurationSchema, type Configuration, type ConfigurationInput } from "./experiment.ts";
+export { allowedTransitions, lifecycleStates, parseState, type LifecycleState } from "./lifecycle.ts";
+export { limits } from "./limits.ts";
+export { ProvisoError, errorCodes, type ErrorCode } from "./errors.ts";
+export type { ExperimentRef, Scope } from "./scope.ts";
+
+export type { Actor } from "./governance/actor.ts";
+export { sealEvents, verifyChain, createVerifier, type Verification, type Verifier } from "./governance/chain.ts";
+export type { Command, Decision, Evidence } from "./governance/commands.ts";
+export { decide } from "./governance/decide.ts";
+export { evolve, replay } from "./governance/evolve.ts";
+export type { DomainEvent, EventRecord, EventType } from "./governance/events.ts";
+export type { Telemetry } from "./governance/evidence.ts";
+export { GateSchema, type Gate, type GateInput } from "./governance/gates/schema.ts";
+export {
+  createGovernor,
+  type CommandAnswer,
+  type CommandRequest,
+  type Governor,
+  type GovernorOptions,
+} from "./governance/governor.ts";
+export { PolicySchema, type Policy, type PolicyInput } from "./governance/policies/schema.ts";
+export type { PolicySet } from "./governance/policy-set.ts";
+export { publishRules, ruleOf } from "./governance/publish.ts";
+export type { ExperimentState, Proposal } from "./governance/state.ts";
+export type {
+  Commit,
+  CommitResult,
+  GovernanceStore,
+  Head,
+  HistoryPage,
+  ListPage,
+  Loaded,
+  Snapshot,
+} from "./governance/store.ts";
+export { results, type Results } from "./ledger/results.ts";
+export type { LedgerCounts } from "./ledger/counts.ts";
+export { defineDsl, formatErrors, loadDsl, type Dsl, type LocatedError } from "./config/index.ts";

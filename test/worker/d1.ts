@@ -1,0 +1,11 @@
+/** The D1 database of the `worker` project, with the migrations applied as a host without wrangler applies them. */
+import { env } from "cloudflare:workers";
+import { migrate } from "../../adapters/store/migrate.ts";
+import governance from "../../adapters/store/migrations/0001_governance.sql?raw";
+
+export const migrations = [{ name: "0001_governance.sql", sql: governance }];
+
+export const migratedDatabase = async (): Promise<D1Database> => {
+  await migrate(env.DB, migrations);
+  return env.DB;
+};

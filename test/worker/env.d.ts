@@ -1,0 +1,12 @@
+declare namespace Cloudflare {
+  /** The bindings of the `worker` project in vitest.config.ts. */
+  interface Env {
+    DB: D1Database;
+  }
+}
+
+/** Vite's way to import a file as text. */
+declare module "*?raw" {
+  const text: string;
+  export default text;
+}
