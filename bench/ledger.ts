@@ -1,0 +1,276 @@
+/**
+ * How many events a second go from HTTP through queue and consumer into a ledger, beside what the same rows cost as a
+ * plain insert into a Durable Object, in the same run; where the time goes; and whether memory stays flat.
+ *
+ *     npx node bench/ledger.ts [--events 400000] [--batch 1000] [--in-flight 4]
+ *
+ * Everything runs on embedded storage in a directory that is removed at the end. One workerd thread does all of the
+ * server's work; this process sends. Compare ratios, not seconds: machines are shared and noisy.
+ */
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { build } from "esbuild";
+import { convertV4MiniflareOptions, Miniflare } from "miniflare";
+import { uuidv7 } from "uuidv7";
+import * as v from "valibot";
+
+const { values: flags } = parseArgs({
+  options: {
+    events: { type: "string", default: "400000" },
+    batch: { type: "string", default: "1000" },
+    "in-flight": { type: "string", default: "4" },
+  },
+});
+const whole = (flag: "events" | "batch" | "in-flight"): number => {
+  const value = Number(flags[flag]);
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  throw new RangeError(`--${flag} is a whole number above 0, not ${flags[flag]}`);
+};
+const events = whole("events");
+const batchSize = Math.min(whole("batch"), 1_000);
+const inFlight = whole("in-flight");
+/** The stages before the ledger are measured on fewer: they keep nothing. */
+const stageEvents = Math.min(events, 100_000);
+
+const variants = ["control", "treatment"] as const;
+
+/** One exposure, then two outcomes of the same subject, as an application sends them: every third event a new subject. */
+const eventOf = (experimentName: string, n: number) => {
+  const subject = Math.floor(n / 3);
+  const addressed = { experimentName, subjectId: `user-${(subject * 2_654_435_761) % 4_294_967_296}` };
+  const head = { eventId: uuidv7(), timestamp: new Date().toISOString() };
+  if (n % 3 === 0) {
+    return {
+      ...head,
+      eventType: "Exposure",
+      payload: {
+        ...addressed,
+        variantKey: variants[subject % 2] ?? "control",
+        subjectType: "user",
+        selectionReason: "SPLIT",
+        version: 3,
+        digest: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        epoch: 1,
+        isRepeatExposure: false,
+      },
+    };
+  }
+  return n % 3 === 1
+    ? {
+        ...head,
+        eventType: "Outcome",
+        payload: { ...addressed, metric: "purchase", kind: "binary", value: n % 7 === 0 },
+      }
+    : { ...head, eventType: "Outcome", payload: { ...addressed, metric: "spend", kind: "count", value: n % 50 } };
+};
+
+/** The same rows without the product: (id, subject, variant or metric, time, value). */
+const rawOf = ({ eventId, timestamp, payload }: ReturnType<typeof eventOf>): readonly unknown[] => [
+  eventId,
+  payload.subjectId,
+  "metric" in payload ? payload.metric : payload.variantKey,
+  Date.parse(timestamp),
+  "value" in payload ? Number(payload.value) : null,
+];
+
+type EncodeBatch = (start: number, end: number) => string;
+
+const envelopes =
+  (experiment: string): EncodeBatch =>
+  (start, end) =>
+    JSON.stringify({ events: Array.from({ length: end - start }, (_, index) => eventOf(experiment, start + index)) });
+const rawRows: EncodeBatch = (start, end) =>
+  JSON.stringify(Array.from({ length: end - start }, (_, index) => rawOf(eventOf("raw", start + index))));
+
+const bundle = await build({
+  entryPoints: [join(import.meta.dirname, "worker", "ledger.ts")],
+  bundle: true,
+  write: false,
+  format: "esm",
+  target: "es2024",
+  conditions: ["workerd", "worker", "browser"],
+  external: ["cloudflare:*", "node:*"],
+});
+const directory = await mkdtemp(join(tmpdir(), "proviso-bench-"));
+const consumer = { maxBatchSize: 100, maxBatchTimeout: 0.1 };
+const miniflare = new Miniflare(
+  convertV4MiniflareOptions({
+    host: "127.0.0.1",
+    port: 0,
+    cf: false,
+    resourcePersistencePath: directory,
+    name: "bench",
+    modules: [{ type: "ESModule", path: "/worker.mjs", contents: bundle.outputFiles[0]?.text ?? "" }],
+    modulesRoot: "/",
+    compatibilityDate: "2026-10-01",
+    compatibilityFlags: ["nodejs_compat"],
+    durableObjects: {
+      LEDGERS: { className: "LedgerObject", useSQLite: true },
+      RAW: { className: "RawObject", useSQLite: true },
+    },
+    queueProducers: {
+      EVENTS: "events",
+      ACKNOWLEDGED: "acknowledged",
+      DECODED: "decoded",
+      DEAD_LETTERS: "dead-letters",
+    },
+    queueConsumers: { events: consumer, acknowledged: consumer, decoded: consumer },
+  }),
+);
+
+interface ProcessUse {
+  /** Resident memory, MiB. */
+  readonly mebibytes: number;
+  /** Processor time so far, user and system, ms. */
+  readonly cpuMs: number;
+}
+
+/** What the workerd processes that this process started use; null where /proc is not there. */
+const workerdUse = async (): Promise<ProcessUse | null> => {
+  const pids = (await readdir("/proc").catch(() => [])).filter((name) => /^\d+$/.test(name));
+  const uses: ProcessUse[] = [];
+  for (const pid of pids) {
+    const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
+    if (!status.includes(`\nPPid:\t${process.pid}\n`) || !status.startsWith("Name:\tworkerd")) continue;
+    const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+    // proc(5): fields 14 and 15, counted after the name in parentheses; a tick is 10 ms on every Linux of today.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    uses.push({
+      mebibytes: Math.round(Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) / 1024),
+      cpuMs: (Number(fields[11]) + Number(fields[12])) * 10,
+    });
+  }
+  if (uses.length === 0) return null;
+  return {
+    mebibytes: uses.reduce((sum, { mebibytes }) => sum + mebibytes, 0),
+    cpuMs: uses.reduce((sum, { cpuMs }) => sum + cpuMs, 0),
+  };
+};
+
+const always = async (): Promise<boolean> => true;
+const rate = (microseconds: number): string => Math.round(1e6 / microseconds).toLocaleString("en");
+const say = (text: string): void => console.log(text);
+
+const run = async (): Promise<void> => {
+  const origin = (await miniflare.ready).origin;
+
+  const ask = async (path: string): Promise<unknown> => {
+    const response = await fetch(`${origin}${path}`);
+    if (!response.ok) throw new Error(`GET ${path}: ${response.status} ${await response.text()}`);
+    return response.json();
+  };
+
+  /**
+   * Sends so many events and waits until `done`. Bodies are made beforehand, so that making them is not measured;
+   * in parts, so that they do not fill this process's memory.
+   */
+  const measure = async (
+    path: string,
+    encode: EncodeBatch,
+    count: number,
+    done: (sent: number) => Promise<boolean>,
+    concurrency = inFlight,
+  ): Promise<number> => {
+    const part = 50_000;
+    let milliseconds = 0;
+    for (let start = 0; start < count; start += part) {
+      const end = Math.min(start + part, count);
+      const bodies: string[] = [];
+      for (let from = start; from < end; from += batchSize) bodies.push(encode(from, Math.min(from + batchSize, end)));
+      const began = performance.now();
+      const waiting = bodies.values();
+      const sender = async (): Promise<void> => {
+        for (const body of waiting) {
+          const response = await fetch(`${origin}${path}`, { method: "POST", body });
+          const answer = await response.text();
+          if (!response.ok) throw new Error(`POST ${path}: ${response.status} ${answer}`);
+        }
+      };
+      await Promise.all(Array.from({ length: concurrency }, sender));
+      while (!(await done(end))) await sleep(5);
+      milliseconds += performance.now() - began;
+    }
+    return (milliseconds * 1_000) / count;
+  };
+
+  const Progress = v.object({ messagesSent: v.number(), messagesSeen: v.number(), eventsSeen: v.number() });
+  const progress = async () => v.parse(Progress, await ask("/progress"));
+  const Counts = v.object({ received: v.number(), exposures: v.number(), outcomes: v.number() });
+  const counts = async (experiment: string) => v.parse(Counts, await ask(`/counts?experiment=${experiment}`));
+  const counted =
+    (experiment: string) =>
+    async (sent: number): Promise<boolean> =>
+      (await counts(experiment)).received >= sent;
+
+  say(`${events.toLocaleString("en")} events, ${batchSize} a request, ${inFlight} requests in flight`);
+  const bytes = Math.round(envelopes("ledger")(0, 999).length / 999);
+  say(`an event is ${bytes} bytes of JSON on average\n`);
+
+  await measure("/ledger", envelopes("warm-up"), 20_000, counted("warm-up"));
+  await measure("/raw?experiment=warm-up", rawRows, 20_000, always);
+
+  say("where the time goes, µs an event, each line with all before it:");
+  const stages = [
+    ["client and HTTP body", await measure("/client", envelopes("stage"), stageEvents, always)],
+    ["+ ingest (parse, check, encode)", await measure("/ingest", envelopes("stage"), stageEvents, always)],
+    [
+      "+ queue, in and out",
+      await measure("/acknowledged", envelopes("stage"), stageEvents, async () => {
+        const { messagesSent, messagesSeen } = await progress();
+        return messagesSeen >= messagesSent;
+      }),
+    ],
+    [
+      "+ consumer (parse, check)",
+      await measure("/decoded", envelopes("stage"), stageEvents, async (sent) => (await progress()).eventsSeen >= sent),
+    ],
+    ["+ ledger", await measure("/ledger", envelopes("stage"), stageEvents, counted("stage"))],
+  ] as const;
+  let before = 0;
+  for (const [stage, microseconds] of stages) {
+    const added = microseconds - before;
+    say(`  ${stage.padEnd(34)} ${microseconds.toFixed(1).padStart(6)}   (+${added.toFixed(1)})`);
+    before = microseconds;
+  }
+
+  say("\nmemory of workerd while the ledger counts, MiB:");
+  const uses: (ProcessUse | null)[] = [await workerdUse()];
+  const sampler = setInterval(() => {
+    void workerdUse().then((use) => uses.push(use));
+  }, 500);
+  const began = performance.now();
+  const line = await measure("/ledger", envelopes("ledger"), events, counted("ledger")).finally(() =>
+    clearInterval(sampler),
+  );
+  uses.push(await workerdUse());
+  const found = uses.filter((use) => use !== null);
+  const samples = found.map((use) => use.mebibytes);
+  const cpuMs = (found.at(-1)?.cpuMs ?? 0) - (found[0]?.cpuMs ?? 0);
+  const tenths = Array.from({ length: 11 }, (_, tenth) => samples[Math.round((tenth / 10) * (samples.length - 1))]);
+  say(`  ${tenths.join("  ")}   (over ${((performance.now() - began) / 1_000).toFixed(0)} s)`);
+
+  const one = await measure("/ledger", envelopes("one"), stageEvents, counted("one"), 1);
+  const raw = await measure("/raw?experiment=raw", rawRows, events, always);
+  const rows = v.parse(v.number(), await ask("/raw-count?experiment=raw"));
+  const { exposures, outcomes } = await counts("ledger");
+
+  say(
+    `\nHTTP → queue → consumer → ledger   ${rate(line)} events/s (${line.toFixed(1)} µs an event, of which workerd computes ${((cpuMs * 1_000) / events).toFixed(1)})`,
+  );
+  say(`  with one request in flight        ${rate(one)} events/s`);
+  say(`HTTP → raw insert of the same rows ${rate(raw)} rows/s (${raw.toFixed(1)} µs a row)`);
+  say(`ratio: the product's line takes ${(line / raw).toFixed(1)} times the raw insert`);
+  if (exposures + outcomes !== events || rows !== events) {
+    throw new Error(`counted ${exposures + outcomes} events and ${rows} rows of ${events}`);
+  }
+};
+
+try {
+  await run();
+} finally {
+  await miniflare.dispose();
+  await rm(directory, { recursive: true, force: true });
+}

@@ -1,0 +1,105 @@
+/** Events as rows: what of them the ledger counts, and how they travel from the consumer to it. */
+import type { Envelope } from "../events/envelope.ts";
+import type { MetricKind } from "../experiment.ts";
+import { defaultScope, type ExperimentRef } from "../scope.ts";
+
+/** `[event id, subject, variant, epoch, event time]`; times are in ms since 1970. Tuples, because thousands are copied. */
+export type ExposureRow = readonly [id: string, subject: string, variant: string, epoch: number, time: number];
+
+/** `[event id, subject, metric, kind, event time, value]`; a binary value is 1 or 0. */
+export type OutcomeRow = readonly [
+  id: string,
+  subject: string,
+  metric: string,
+  kind: MetricKind,
+  time: number,
+  value: number,
+];
+
+/** `[event id, the envelope as JSON text]` of an Assignment that a client sent. */
+export type AssignmentRow = readonly [id: string, envelope: string];
+
+/** Events of one experiment, in any order. */
+export interface LedgerBatch {
+  readonly ref: ExperimentRef;
+  readonly exposures: readonly ExposureRow[];
+  readonly outcomes: readonly OutcomeRow[];
+  readonly assignments: readonly AssignmentRow[];
+}
+
+/** The binary metric that Error events are outcomes of, in the arm of the subject's first exposure. */
+export const errorMetric = "error";
+
+/** The experiment that an event is about. */
+export const refOfEvent = ({ payload }: Envelope): ExperimentRef => ({
+  tenant: payload.tenantId ?? defaultScope.tenant,
+  environment: payload.environment ?? defaultScope.environment,
+  experiment: payload.experimentName,
+});
+
+/** When it happened: the payload's own time where it has one, otherwise the envelope's. To the millisecond. */
+const timeOf = ({ timestamp, payload }: Envelope): number => Date.parse(payload.timestamp ?? timestamp);
+
+/** Rows of one kind each, and how much text they hold: what a bound on a batch goes by. */
+export interface BatchBuilder {
+  add(event: Envelope): void;
+  readonly events: number;
+  readonly characters: number;
+  build(): LedgerBatch;
+}
+
+/**
+ * Collects events of one experiment.
+ *
+ * @example
+ * const builder = batchBuilder({ tenant: "default", environment: "default", experiment: "checkout" });
+ * builder.add(event);
+ * await ledger.record(builder.build());
+ */
+export const batchBuilder = (ref: ExperimentRef): BatchBuilder => {
+  const exposures: ExposureRow[] = [];
+  const outcomes: OutcomeRow[] = [];
+  const assignments: AssignmentRow[] = [];
+  let characters = 0;
+  return {
+    add(event) {
+      const { eventId, eventType, payload } = event;
+      switch (eventType) {
+        case "Exposure":
+          characters += payload.subjectId.length + payload.variantKey.length + 60;
+          exposures.push([eventId, payload.subjectId, payload.variantKey, payload.epoch, timeOf(event)]);
+          return;
+        case "Outcome":
+          characters += payload.subjectId.length + payload.metric.length + 80;
+          outcomes.push([
+            eventId,
+            payload.subjectId,
+            payload.metric,
+            payload.kind,
+            timeOf(event),
+            Number(payload.value),
+          ]);
+          return;
+        case "Error":
+          characters += payload.subjectId.length + 80;
+          outcomes.push([eventId, payload.subjectId, errorMetric, "binary", timeOf(event), 1]);
+          return;
+        case "Assignment": {
+          const text = JSON.stringify(event);
+          characters += text.length;
+          assignments.push([eventId, text]);
+          return;
+        }
+        default:
+          eventType satisfies never;
+      }
+    },
+    get events() {
+      return exposures.length + outcomes.length + assignments.length;
+    },
+    get characters() {
+      return characters;
+    },
+    build: () => ({ ref, exposures, outcomes, assignments }),
+  };
+};

@@ -1,0 +1,79 @@
+/** What the ledger keeps of one subject, and how one event changes it. Every rule here is blind to the order of events. */
+import type { MetricKind } from "../experiment.ts";
+import { limits } from "../limits.ts";
+import type { ExposureRow, OutcomeRow } from "./batch.ts";
+import { addDecimals, type Decimal, decimalOf } from "./decimal.ts";
+
+/** The earliest exposure to one variant. */
+export interface VariantSeen {
+  readonly variant: string;
+  /** Event time, ms since 1970. */
+  readonly time: number;
+  readonly id: string;
+}
+
+/** The smallest (event time, event id): it decides the subject's arm and epoch for good. */
+export interface FirstExposure extends VariantSeen {
+  readonly epoch: number;
+}
+
+export interface SubjectState {
+  /** null while only outcomes have arrived: they wait without an arm. */
+  readonly first: FirstExposure | null;
+  /**
+   * Of a crossover only: the earliest exposure to each variant, earliest first, so the first of them is the subject's
+   * own. At most {@link variantsMax}: the earliest ones, because "the k smallest" is a function of the set too.
+   */
+  readonly variants: readonly VariantSeen[] | null;
+  /** Exact total by {@link metricKey}: any (1 or 0) of a binary metric, the sum of the others. */
+  readonly totals: ReadonlyMap<string, Decimal>;
+}
+
+export const newSubject: SubjectState = { first: null, variants: null, totals: new Map() };
+
+const variantsMax = limits.variants;
+
+/**
+ * A metric is counted apart for each kind it arrives with: the sum of a yes and a 3.5 means nothing, and letting the
+ * first kind win would make totals depend on the order. Names have no `:`, so the key is unambiguous.
+ */
+export const metricKey = (metric: string, kind: MetricKind): string => `${kind}:${metric}`;
+
+const isBefore = (a: VariantSeen, b: VariantSeen): boolean => a.time < b.time || (a.time === b.time && a.id < b.id);
+
+const withVariant = (variants: readonly VariantSeen[], seen: VariantSeen): readonly VariantSeen[] => {
+  const known = variants.find(({ variant }) => variant === seen.variant);
+  if (known !== undefined && !isBefore(seen, known)) return variants;
+  const last = variants.at(-1);
+  if (known === undefined && variants.length === variantsMax && last !== undefined && isBefore(last, seen)) {
+    return variants;
+  }
+  return [...variants.filter((one) => one !== known), seen]
+    .toSorted((a, b) => (isBefore(a, b) ? -1 : 1))
+    .slice(0, variantsMax);
+};
+
+/** The subject after one exposure; the same object when nothing changes, as with every ordinary repeat. */
+export const expose = (state: SubjectState, [id, , variant, epoch, time]: ExposureRow): SubjectState => {
+  const { first } = state;
+  const seen = { variant, time, id };
+  if (first === null) return { ...state, first: { ...seen, epoch } };
+  const earlier = isBefore(seen, first);
+  if (state.variants === null && variant === first.variant) {
+    return earlier ? { ...state, first: { ...seen, epoch } } : state;
+  }
+  const own = { variant: first.variant, time: first.time, id: first.id };
+  const variants = withVariant(state.variants ?? [own], seen);
+  if (variants === state.variants) return state;
+  return { ...state, variants, first: earlier ? { ...seen, epoch } : first };
+};
+
+/** A subject's total after one more value. */
+export const addValue = (total: Decimal | undefined, [, , , kind, , value]: OutcomeRow): Decimal => {
+  if (kind === "binary") return total === 1 || value !== 0 ? 1 : 0;
+  return addDecimals(total ?? 0, decimalOf(value));
+};
+
+/** Exposures to variants other than the first one's: each is one crossing. */
+export const crossingsOf = ({ first, variants }: SubjectState): readonly VariantSeen[] =>
+  first === null || variants === null ? [] : variants.filter(({ variant }) => variant !== first.variant);

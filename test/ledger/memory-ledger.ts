@@ -1,0 +1,99 @@
+/** A ledger in maps: what a store does with the answers of the fold. */
+import { metricKinds } from "../../src/experiment.ts";
+import { accumulate, type ArmChange, type Crossing } from "../../src/ledger/accumulate.ts";
+import { addDecimals, type Decimal, decimalText } from "../../src/ledger/decimal.ts";
+import { decodeTotals, decodeVariants, encodeTotals, encodeVariants } from "../../src/ledger/stored-subject.ts";
+import type { SubjectState } from "../../src/ledger/subject.ts";
+import type { Rows, SetCounts } from "./reference.ts";
+
+interface Totals {
+  readonly observed: number;
+  readonly sum: Decimal;
+  readonly sumOfSquares: Decimal;
+}
+
+const nothing: Totals = { observed: 0, sum: 0, sumOfSquares: 0 };
+const byPlace = (a: { epoch: number; variant: string }, b: { epoch: number; variant: string }): number =>
+  a.epoch - b.epoch || (a.variant < b.variant ? -1 : 1);
+
+/** States go through their stored form, as they do in SQL. `settledBefore` is the watermark, in minutes since 1970. */
+export const memoryLedger = (settledBefore: number) => {
+  const subjects = new Map<string, SubjectState>();
+  const exposureIds = new Set<string>();
+  const outcomeIds = new Set<string>();
+  const arms = new Map<string, { epoch: number; variant: string; subjects: number; settled: number; recent: number }>();
+  /** By metric key, then by arm. */
+  const totals = new Map<string, Map<string, Totals>>();
+  const unexposed = new Map<string, number>();
+  let crossovers = 0;
+  const addArm = ({ epoch, variant, subjects: change, settled, recent, totals: changes }: ArmChange): void => {
+    const key = JSON.stringify([epoch, variant]);
+    const before = arms.get(key) ?? { epoch, variant, subjects: 0, settled: 0, recent: 0 };
+    arms.set(key, {
+      ...before,
+      subjects: before.subjects + change,
+      settled: before.settled + settled,
+      recent: before.recent + [...recent.values()].reduce((sum, one) => sum + one, 0),
+    });
+    for (const [metric, more] of changes) {
+      const byArm = totals.get(metric) ?? new Map<string, Totals>();
+      const old = byArm.get(key) ?? nothing;
+      byArm.set(key, {
+        observed: old.observed + more.observed,
+        sum: addDecimals(old.sum, more.sum),
+        sumOfSquares: addDecimals(old.sumOfSquares, more.sumOfSquares),
+      });
+      totals.set(metric, byArm);
+    }
+  };
+  return {
+    subjects,
+    arms,
+    record(batch: Rows): readonly Crossing[] {
+      for (const [id] of batch.exposures) exposureIds.add(id);
+      const folded = accumulate({ subjects, outcomeIds, settledBefore }, batch);
+      for (const [subject, state] of folded.subjects) {
+        subjects.set(subject, {
+          first: state.first,
+          variants: decodeVariants(encodeVariants(state.variants)),
+          totals: decodeTotals(encodeTotals(state.totals)),
+        });
+      }
+      for (const [id] of folded.outcomes) outcomeIds.add(id);
+      for (const [metric, change] of folded.unexposed) unexposed.set(metric, (unexposed.get(metric) ?? 0) + change);
+      for (const arm of folded.arms) addArm(arm);
+      crossovers += folded.crossovers;
+      return folded.crossings;
+    },
+    counts(): SetCounts {
+      const counted = [...arms.values()].filter((arm) => arm.subjects !== 0).toSorted(byPlace);
+      const metrics = [...new Set([...unexposed.keys(), ...totals.keys()])].flatMap((key) =>
+        metricKinds
+          .filter((kind) => key.startsWith(`${kind}:`))
+          .map((kind) => ({
+            metric: key.slice(kind.length + 1),
+            kind,
+            arms: counted
+              .map(({ variant, epoch }) => ({
+                variant,
+                epoch,
+                ...(totals.get(key)?.get(JSON.stringify([epoch, variant])) ?? nothing),
+              }))
+              .filter(({ observed }) => observed !== 0)
+              .map((arm) => ({ ...arm, sum: decimalText(arm.sum), sumOfSquares: decimalText(arm.sumOfSquares) })),
+            unexposed: unexposed.get(key) ?? 0,
+          })),
+      );
+      return {
+        arms: counted.map(({ variant, epoch, subjects: count }) => ({ variant, epoch, subjects: count })),
+        exposures: exposureIds.size,
+        repeats: exposureIds.size - counted.reduce((sum, arm) => sum + arm.subjects, 0),
+        crossovers,
+        outcomes: outcomeIds.size,
+        metrics: metrics.toSorted((a, b) =>
+          a.metric === b.metric ? (a.kind < b.kind ? -1 : 1) : a.metric < b.metric ? -1 : 1,
+        ),
+      };
+    },
+  };
+};

@@ -1,0 +1,285 @@
+import * as v from "valibot";
+import { describe, expect, test } from "vitest";
+import type { EnvelopeInput } from "../../src/events/envelope.ts";
+import { encodeMessages } from "../../src/events/message.ts";
+import { parseEvent } from "../../src/events/validate.ts";
+import type { CrossoverEvent } from "../../src/ledger/crossover.ts";
+import { refKey } from "../../src/scope.ts";
+import { consume, type ConsumerDependencies, type QueueMessage } from "../../worker/consumer.ts";
+import { deadLetterReasons } from "../../worker/dead-letters.ts";
+import type { RecordBatch, RecordReport } from "../../worker/ledger.ts";
+import { idOf } from "./ledger-support.ts";
+
+const now = Date.parse("2026-11-21T12:00:00Z");
+
+const exposure = (n: number, experimentName = "checkout"): EnvelopeInput => ({
+  eventId: idOf(n),
+  timestamp: "2026-11-21T11:59:00.000Z",
+  eventType: "Exposure",
+  payload: { experimentName, variantKey: "control", subjectId: `user-${n}`, epoch: 1 },
+});
+
+const LetterSchema = v.strictObject({
+  v: v.literal(1),
+  reason: v.picklist(deadLetterReasons),
+  problems: v.array(v.strictObject({ path: v.string(), message: v.string() })),
+  messageId: v.string(),
+  sentAt: v.pipe(v.string(), v.isoTimestamp()),
+  content: v.string(),
+  truncated: v.optional(v.literal(true)),
+});
+type Letter = v.InferOutput<typeof LetterSchema>;
+
+type Fate = "ack" | { readonly retry: number | undefined };
+
+const message = (body: unknown, { ageMs = 1_000, attempts = 1 } = {}) => {
+  const fates: Fate[] = [];
+  const queued: QueueMessage = {
+    id: "m1",
+    timestamp: new Date(now - ageMs),
+    body,
+    attempts,
+    ack: () => fates.push("ack"),
+    retry: (options) => fates.push({ retry: options?.delaySeconds }),
+  };
+  return { queued, fates };
+};
+
+const textOf = (...events: readonly unknown[]): string => JSON.stringify({ v: 1, events });
+
+const nothing: RecordReport = { crossovers: [], refused: [] };
+
+/** Consumes these messages with ledgers that do as told, and says what became of everything. */
+const run = async (
+  messages: readonly { readonly queued: QueueMessage }[],
+  options: {
+    readonly record?: (batch: RecordBatch) => RecordReport;
+    readonly deadLettersFail?: boolean;
+    readonly onAssignment?: ConsumerDependencies["onAssignment"];
+  } = {},
+) => {
+  const batches: RecordBatch[] = [];
+  const letters: Letter[] = [];
+  const calls: number[] = [];
+  const reported: unknown[] = [];
+  await consume(
+    { messages: messages.map(({ queued }) => queued) },
+    {
+      ledger: () => ({
+        record: async (batch) => {
+          batches.push(batch);
+          return options.record?.(batch) ?? nothing;
+        },
+      }),
+      deadLetters: {
+        sendBatch: async (bodies) => {
+          if (options.deadLettersFail === true) throw new Error("no dead-letter queue today");
+          const sent = [...bodies];
+          calls.push(sent.length);
+          letters.push(...sent.map(({ body }) => v.parse(LetterSchema, JSON.parse(body))));
+        },
+      },
+      now: () => now,
+      report: (error) => reported.push(error),
+      ...(options.onAssignment === undefined ? {} : { onAssignment: options.onAssignment }),
+    },
+  );
+  return { batches, letters, calls, reported };
+};
+
+describe("consumer", () => {
+  test("one call to each experiment's ledger for a whole batch", async () => {
+    const messages = [
+      message(textOf(exposure(1), exposure(2, "other"))),
+      message(textOf(exposure(3), { ...exposure(4), payload: { ...exposure(4).payload, tenantId: "acme" } })),
+    ];
+    const { batches } = await run(messages);
+    expect(batches.map(({ ref, exposures }) => [refKey(ref), exposures.map(([id]) => id)])).toEqual([
+      ['["default","default","checkout"]', [idOf(1), idOf(3)]],
+      ['["default","default","other"]', [idOf(2)]],
+      ['["acme","default","checkout"]', [idOf(4)]],
+    ]);
+    expect(messages.map(({ fates }) => fates)).toEqual([["ack"], ["ack"]]);
+  });
+
+  test("rows: exposure, outcome, Error as a binary outcome, Assignment; the payload's own time before the envelope's", async () => {
+    const base = { timestamp: "2026-11-21T11:00:00Z" };
+    const addressed = { experimentName: "checkout", subjectId: "u" };
+    const time = Date.parse(base.timestamp);
+    const assignment = {
+      ...base,
+      eventId: idOf(4),
+      eventType: "Assignment",
+      payload: { ...addressed, previousVariantKey: "a", newVariantKey: "b", changeReason: "sticky" },
+    };
+    const { batches } = await run([
+      message(
+        textOf(
+          {
+            ...base,
+            eventId: idOf(1).toUpperCase(),
+            eventType: "Exposure",
+            payload: { ...addressed, variantKey: "a", timestamp: "2017-01-01T00:00:00.5+01:00" },
+          },
+          {
+            ...base,
+            eventId: idOf(2),
+            eventType: "Outcome",
+            payload: { ...addressed, metric: "m", kind: "binary", value: true },
+          },
+          {
+            ...base,
+            eventId: idOf(3),
+            eventType: "Error",
+            payload: { ...addressed, variantKey: "b", errorName: "TypeError" },
+          },
+          assignment,
+        ),
+      ),
+    ]);
+    expect(batches).toEqual([
+      {
+        ref: { tenant: "default", environment: "default", experiment: "checkout" },
+        exposures: [[idOf(1), "u", "a", 0, Date.parse("2016-12-31T23:00:00.500Z")]],
+        outcomes: [
+          [idOf(2), "u", "m", "binary", time, 1],
+          [idOf(3), "u", "error", "binary", time, 1],
+        ],
+        assignments: [[idOf(4), expect.stringContaining('"changeReason":"sticky"')]],
+      },
+    ]);
+  });
+
+  test.each([
+    ["no JSON", "{", /not JSON/],
+    ["no message", '{"events":[]}', /expected \{"v":1/],
+    ["another message version", '{"v":2,"events":[]}', /version 1/],
+    ["no text", { v: 1, events: [] }, /expected text/],
+    ["nothing", undefined, /expected text/],
+    ["a number that JSON cannot say", 10n, /expected text/],
+    ["too many events", textOf(...Array.from({ length: 1_001 }, () => 0)), /at most 1000/],
+  ])("%s goes to the dead letters and is done", async (_what, body, problem) => {
+    const bad = message(body);
+    const good = message(textOf(exposure(1)));
+    const { batches, letters } = await run([bad, good]);
+    expect([bad.fates, good.fates]).toEqual([["ack"], ["ack"]]);
+    expect(batches).toHaveLength(1);
+    expect(letters).toMatchObject([{ v: 1, reason: "unreadable-message", messageId: "m1" }]);
+    expect(letters[0]?.problems[0]?.message).toMatch(problem);
+  });
+
+  test("a bad event spoils no other of its message", async () => {
+    const newer = { ...exposure(2), schemaVersion: "2.0.0" };
+    const mixed = message(textOf(exposure(1), newer, null, exposure(3)));
+    const { batches, letters } = await run([mixed]);
+    expect(batches[0]?.exposures.map(([id]) => id)).toEqual([idOf(1), idOf(3)]);
+    expect(letters.map(({ reason, problems, content }) => [reason, problems[0]?.path, content])).toEqual([
+      ["invalid-event", "/schemaVersion", JSON.stringify(newer)],
+      ["invalid-event", "", "null"],
+    ]);
+    expect(mixed.fates).toEqual(["ack"]);
+  });
+
+  test("messages older than the horizon are refused as late", async () => {
+    const days = 24 * 60 * 60_000;
+    const late = message(textOf(exposure(1), exposure(2)), { ageMs: 14 * days + 1 });
+    const timely = message(textOf(exposure(3)), { ageMs: 14 * days });
+    const { batches, letters } = await run([late, timely]);
+    expect(batches.flatMap(({ exposures }) => exposures.map(([id]) => id))).toEqual([idOf(3)]);
+    expect(letters.map(({ reason }) => reason)).toEqual(["late", "late"]);
+    expect([late.fates, timely.fates]).toEqual([["ack"], ["ack"]]);
+  });
+
+  test("only messages with events for the ledger that failed come again, later each time", async () => {
+    const hit = message(textOf(exposure(1), exposure(2, "broken")), { attempts: 3 });
+    const spared = message(textOf(exposure(3)));
+    const unreadable = message("?");
+    const { reported } = await run([hit, spared, unreadable], {
+      record: ({ ref }) => {
+        if (ref.experiment === "broken") throw new Error("overloaded");
+        return nothing;
+      },
+    });
+    expect([hit.fates, spared.fates, unreadable.fates]).toEqual([[{ retry: 8 }], ["ack"], ["ack"]]);
+    expect(reported).toHaveLength(1);
+  });
+
+  test("a message whose dead letter could not be sent comes again; its good events were counted", async () => {
+    const mixed = message(textOf(exposure(1), null));
+    const good = message(textOf(exposure(2)));
+    const { batches } = await run([mixed, good], { deadLettersFail: true });
+    expect([mixed.fates, good.fates]).toEqual([[{ retry: 2 }], ["ack"]]);
+    expect(batches[0]?.exposures).toHaveLength(2);
+  });
+
+  test("what a ledger refuses goes to the dead letters", async () => {
+    const mixed = message(textOf(exposure(1), exposure(2), exposure(2, "other")));
+    const { letters } = await run([mixed], {
+      record: ({ ref }) =>
+        ref.experiment === "other"
+          ? nothing
+          : { crossovers: [], refused: [{ eventId: idOf(2), reason: "too many arms" }] },
+    });
+    expect(letters).toMatchObject([{ reason: "refused", problems: [{ message: "too many arms" }] }]);
+    expect(letters[0]?.content).toBe(JSON.stringify(exposure(2)));
+    expect(mixed.fates).toEqual(["ack"]);
+  });
+
+  test("a large batch goes to its ledger in parts", async () => {
+    const events = Array.from({ length: 20_001 }, (_, n) => exposure(n));
+    const messages = Array.from(encodeMessages(events), (body) => message(body));
+    const { batches } = await run(messages);
+    expect(batches.map(({ exposures }) => exposures.length)).toEqual([10_000, 10_000, 1]);
+    expect(new Set(batches.flatMap(({ exposures }) => exposures.map(([id]) => id))).size).toBe(20_001);
+  });
+
+  test("many experiments are all reached", async () => {
+    const { batches } = await run([message(textOf(...Array.from({ length: 200 }, (_, n) => exposure(n, `e${n}`))))]);
+    expect(new Set(batches.map(({ ref }) => ref.experiment)).size).toBe(200);
+  });
+
+  test("dead letters are bounded, each and by the call", async () => {
+    const huge = message(`"${"☃\u0001".repeat(60_000)}`);
+    const many = message(textOf(...Array.from({ length: 950 }, () => ({ ...exposure(1), eventId: "x".repeat(400) }))));
+    const { letters, calls } = await run([huge, many]);
+    expect(letters[0]).toMatchObject({ reason: "unreadable-message", truncated: true });
+    expect(new TextEncoder().encode(JSON.stringify(letters[0])).length).toBeLessThan(128_000);
+    expect(letters).toHaveLength(951);
+    expect(Math.max(...calls)).toBeLessThanOrEqual(100);
+  });
+
+  test("crossovers reach the hook; when it fails they come again", async () => {
+    const crossover: CrossoverEvent = {
+      eventId: idOf(9),
+      timestamp: "2026-11-21T11:59:00.000Z",
+      eventType: "Assignment",
+      schemaVersion: "1.0.0",
+      payload: {
+        experimentName: "checkout",
+        subjectId: "user-1",
+        tenantId: "default",
+        environment: "default",
+        previousVariantKey: "a",
+        newVariantKey: "b",
+        changeReason: "crossover",
+        timestamp: "2026-11-21T11:59:00.000Z",
+      },
+    };
+    const record = (): RecordReport => ({ crossovers: [crossover], refused: [] });
+    const told: unknown[] = [];
+    const first = message(textOf(exposure(1)));
+    await run([first], {
+      record,
+      onAssignment: async (events) => {
+        told.push(...events);
+      },
+    });
+    expect(told).toEqual([crossover]);
+    expect(first.fates).toEqual(["ack"]);
+    const second = message(textOf(exposure(1)));
+    await run([second], { record, onAssignment: () => Promise.reject(new Error("hook")) });
+    expect(second.fates).toEqual([{ retry: 2 }]);
+    // What the hook gets is an event that may be sent like any other.
+    expect(parseEvent(crossover)).toMatchObject({ ok: true });
+  });
+});

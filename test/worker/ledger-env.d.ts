@@ -1,0 +1,15 @@
+import type { LedgerObject } from "../../worker/ledger-object.ts";
+import type * as main from "./main.ts";
+
+declare global {
+  namespace Cloudflare {
+    interface Env {
+      LEDGERS: DurableObjectNamespace<LedgerObject>;
+      EVENTS: Queue<string>;
+      DEAD_LETTERS: Queue;
+    }
+    interface GlobalProps {
+      mainModule: typeof main;
+    }
+  }
+}

@@ -1,0 +1,386 @@
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { parseEvent } from "../../src/events/validate.ts";
+import type { LedgerCounts } from "../../src/ledger/counts.ts";
+import { looksAtEverySubject } from "../../src/science/sequential-srm.ts";
+import { utf8Length } from "../../src/utf8.ts";
+import { horizonMs, type Ledger, openLedger } from "../../worker/ledger.ts";
+import {
+  deliveriesOf,
+  referenceCounts,
+  referenceCrossings,
+  rowsArbitrary,
+  type Rows,
+  type SetCounts,
+} from "../ledger/reference.ts";
+import { idOf, measured, newRef, noon, shown, stubOf, withLedger } from "./ledger-support.ts";
+
+const minute = 60_000;
+const at = (offset: number): string => new Date(noon + offset).toISOString();
+
+const setCounts = ({ arms, exposures, repeats, crossovers, outcomes, metrics }: LedgerCounts): SetCounts => ({
+  arms,
+  exposures,
+  repeats,
+  crossovers,
+  outcomes,
+  metrics,
+});
+
+const batchOf = (ref: ReturnType<typeof newRef>, rows: Partial<Rows>) => ({
+  ref,
+  exposures: [],
+  outcomes: [],
+  assignments: [],
+  ...rows,
+});
+
+const allCrossovers = (ledger: Ledger, limit: number): readonly string[] => {
+  const found: string[] = [];
+  let after: number | null = 0;
+  while (after !== null) {
+    const page = ledger.crossovers({ after, limit });
+    for (const { payload } of page.events) {
+      const { subjectId, previousVariantKey, newVariantKey, timestamp } = payload;
+      found.push(JSON.stringify([subjectId, previousVariantKey, newVariantKey, Date.parse(timestamp ?? "")]));
+    }
+    after = page.next;
+  }
+  return found.toSorted((a, b) => (a < b ? -1 : 1));
+};
+
+describe("ledger object", () => {
+  test("over SQLite too, any order, repetition and split gives the counts of the set", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        rowsArbitrary.chain((rows) => fc.tuple(fc.constant(rows), deliveriesOf(rows))),
+        async ([rows, deliveries]) => {
+          const ref = newRef();
+          const found = await withLedger(ref, (ledger) => {
+            for (const batch of deliveries) ledger.record(batchOf(ref, batch));
+            return { counts: setCounts(ledger.counts()), crossovers: allCrossovers(ledger, 2) };
+          });
+          expect(found.counts).toEqual(referenceCounts(rows));
+          expect(found.crossovers).toEqual(referenceCrossings(rows));
+        },
+      ),
+      { numRuns: 150 },
+    );
+  });
+
+  test("a batch that comes again changes nothing but what was received", async () => {
+    const ref = newRef();
+    const stub = stubOf(ref);
+    const batch = batchOf(ref, {
+      exposures: [shown(1, "a", "control"), shown(2, "b", "treatment"), shown(3, "b", "control", noon + 1)],
+      outcomes: [measured(1, "a", "m", 2), measured(2, "b", "m", 0.5), measured(3, "zzz", "m", 1)],
+    });
+    const first = await stub.record(batch);
+    const before = await stub.counts();
+    const again = await stub.record(batch);
+    const after = await stub.counts();
+    expect(after).toEqual({ ...before, received: 12 });
+    expect(before).toMatchObject({ received: 6, exposures: 3, repeats: 1, crossovers: 1, outcomes: 3 });
+    expect(again).toEqual(first);
+    // An event like any other, whose id follows from what it says.
+    expect(parseEvent(first.crossovers[0])).toMatchObject({ ok: true });
+    expect(first.crossovers[0]?.eventId).toMatch(
+      /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/,
+    );
+    expect(first.crossovers).toMatchObject([
+      {
+        eventType: "Assignment",
+        payload: { subjectId: "b", previousVariantKey: "treatment", newVariantKey: "control" },
+      },
+    ]);
+  });
+
+  test("counts survive eviction, and an eviction between batches changes none", async () => {
+    const ref = newRef();
+    const stub = stubOf(ref);
+    const exposures = Array.from({ length: 40 }, (_, n) => shown(n, `s${n % 15}`, n % 2 === 0 ? "a" : "b", noon + n));
+    const outcomes = Array.from({ length: 40 }, (_, n) => measured(n, `s${n % 17}`, "m", n / 10, "continuous"));
+    for (let start = 0; start < 40; start += 10) {
+      await stub.record(batchOf(ref, { exposures: exposures.slice(start, start + 10) }));
+      await evictDurableObject(stub);
+      await stub.record(batchOf(ref, { outcomes: outcomes.slice(start, start + 10) }));
+      await evictDurableObject(stub);
+    }
+    expect(setCounts(await stub.counts())).toEqual(referenceCounts({ exposures, outcomes }));
+  });
+
+  test("a batch that fails half-way leaves nothing", async () => {
+    const ref = newRef();
+    const good = batchOf(ref, { exposures: [shown(1, "a", "control")], outcomes: [measured(1, "a", "m", 1)] });
+    const spoilt = batchOf(ref, {
+      exposures: [shown(2, "b", "control")],
+      outcomes: [measured(2, "b", "m", 1), ["not a UUID", "c", "m", "count", noon, 1]],
+    });
+    await withLedger(ref, (ledger, _clock, { storage }) => {
+      expect(() => ledger.record(spoilt)).toThrow(/NOT NULL/);
+      // Not even the tables.
+      expect(storage.sql.exec("SELECT name FROM sqlite_master WHERE name = 'ledger'").toArray()).toEqual([]);
+      ledger.record(good);
+      const before = ledger.counts();
+      expect(() => ledger.record(spoilt)).toThrow(/NOT NULL/);
+      expect(ledger.counts()).toEqual(before);
+    });
+  });
+
+  test("a batch for another experiment is refused", async () => {
+    const ref = newRef();
+    await withLedger(ref, (ledger) => {
+      ledger.record(batchOf(ref, { exposures: [shown(1, "a", "control")] }));
+      const other = { ...ref, tenant: "other" };
+      expect(() => ledger.record(batchOf(other, { exposures: [shown(2, "b", "control")] }))).toThrow(/"other"/);
+      expect(ledger.counts().exposures).toBe(1);
+    });
+  });
+
+  test("asking about an experiment that has no events stores nothing", async () => {
+    const ref = newRef();
+    const stub = stubOf(ref);
+    expect(await stub.counts({ looks: "subject", planned: [{ variant: "a", share: 1 }] })).toEqual({
+      arms: [],
+      exposures: 0,
+      repeats: 0,
+      crossovers: 0,
+      outcomes: 0,
+      received: 0,
+      metrics: [],
+      checkpoints: [],
+    });
+    const tables = await runInDurableObject(stub, (_object, { storage }) =>
+      storage.sql.exec("SELECT name FROM sqlite_master WHERE name NOT LIKE '\\_cf%' ESCAPE '\\'").toArray(),
+    );
+    expect(tables).toEqual([]);
+  });
+
+  test("an exposure id counts once, also in the next period; it is forgotten after two", async () => {
+    const ref = newRef();
+    await withLedger(ref, (ledger, clock, { storage }) => {
+      const remembered = (): number =>
+        [0, 1].reduce(
+          (sum, turn) =>
+            sum + storage.sql.exec<{ n: number }>(`SELECT count(*) AS n FROM exposure_ids_${turn}`).one().n,
+          0,
+        );
+      const batch = batchOf(ref, { exposures: [shown(1, "a", "control")] });
+      ledger.record(batch);
+      clock.now += horizonMs;
+      ledger.record(batch);
+      expect(ledger.counts()).toMatchObject({ exposures: 1, repeats: 0, received: 2 });
+      expect(remembered()).toBe(1);
+      clock.now += horizonMs;
+      ledger.tick();
+      expect(remembered()).toBe(0);
+      // The subject is known for good.
+      ledger.record(batch);
+      expect(ledger.counts()).toMatchObject({ arms: [{ subjects: 1 }], exposures: 2, repeats: 1 });
+      clock.now += 10 * horizonMs;
+      expect(ledger.tick()).toBeNull();
+      expect(remembered()).toBe(0);
+    });
+  });
+
+  test("an Assignment that a client sent is kept once", async () => {
+    const ref = newRef();
+    await withLedger(ref, (ledger, _clock, { storage }) => {
+      const assignments = [
+        [idOf(1), '{"eventType":"Assignment"}'],
+        [idOf(2), "{}"],
+        [idOf(1), "{}"],
+      ] as const;
+      ledger.record({ ...batchOf(ref, {}), assignments });
+      ledger.record({ ...batchOf(ref, {}), assignments });
+      expect(storage.sql.exec("SELECT envelope FROM assignments ORDER BY id").toArray()).toEqual([
+        { envelope: '{"eventType":"Assignment"}' },
+        { envelope: "{}" },
+      ]);
+    });
+  });
+
+  test("no bound text is over the 2 MB that a deployed object takes", async () => {
+    const ref = newRef();
+    const subjects = Array.from({ length: 3_000 }, (_, n) => `${n}-${"☃".repeat(500)}`);
+    const exposures = subjects.map((subject, n) => shown(n, subject, n % 3 === 0 ? "a" : "b"));
+    const outcomes = subjects.map((subject, n) => measured(n, subject, "m", n));
+    await withLedger(ref, (_ledger, _clock, { storage }) => {
+      let longest = 0;
+      const sql = new Proxy(storage.sql, {
+        get: (target, member): unknown =>
+          member === "exec"
+            ? (query: string, ...bindings: readonly unknown[]) => {
+                for (const value of bindings) longest = Math.max(longest, utf8Length(String(value)));
+                return target.exec(query, ...bindings);
+              }
+            : Reflect.get(target, member),
+      });
+      const ledger = openLedger({ sql, transactionSync: (closure) => storage.transactionSync(closure) }, () => noon);
+      ledger.record(batchOf(ref, { exposures, outcomes }));
+      expect(setCounts(ledger.counts())).toEqual(referenceCounts({ exposures, outcomes }));
+      expect(longest).toBeGreaterThan(1_000_000);
+      expect(longest).toBeLessThan(2_000_000);
+    });
+  });
+
+  test("arms and metrics have a bound; past it events are refused, known ones still counted", async () => {
+    const ref = newRef();
+    await withLedger(ref, (ledger) => {
+      const exposures = Array.from({ length: 1_002 }, (_, n) => shown(n, `s${n}`, `v${n}`));
+      const outcomes = Array.from({ length: 1_001 }, (_, n) => measured(n, "s0", `m${n}`, 1));
+      const { refused } = ledger.record(batchOf(ref, { exposures, outcomes }));
+      expect(refused.map(({ eventId }) => eventId)).toEqual([idOf(1_000), idOf(1_001), idOf(1_000)]);
+      expect(refused[0]?.reason).toContain("1000 arms");
+      const known = ledger.record(batchOf(ref, { exposures: [shown(5_000, "new", "v7")] }));
+      expect(known.refused).toEqual([]);
+      const counts = ledger.counts();
+      expect([counts.arms.length, counts.metrics.length, counts.exposures]).toEqual([1_000, 1_000, 1_001]);
+    });
+  });
+});
+
+describe("checkpoints", () => {
+  test("hold subjects older than the watermark, at most one a minute, and only when something changed", async () => {
+    const ref = newRef();
+    await withLedger(ref, (ledger, clock) => {
+      ledger.record(
+        batchOf(ref, {
+          exposures: [
+            shown(1, "a", "control", noon - 6 * minute),
+            shown(2, "b", "treatment", noon - 4 * minute),
+            shown(3, "c", "treatment", noon),
+          ],
+        }),
+      );
+      expect(ledger.tick()).toBe(noon + minute);
+      const first = { at: at(0), arms: [{ variant: "control", epoch: 1, subjects: 1 }] };
+      expect(ledger.counts().checkpoints).toEqual([first]);
+
+      clock.now += 30_000;
+      ledger.record(batchOf(ref, { exposures: [shown(4, "d", "control", noon - 60 * minute)] }));
+      ledger.tick();
+      expect(ledger.counts().checkpoints).toEqual([first]);
+
+      clock.now = noon + minute;
+      ledger.tick();
+      const second = { at: at(minute), arms: [{ variant: "control", epoch: 1, subjects: 2 }] };
+      expect(ledger.counts().checkpoints).toEqual([first, second]);
+
+      clock.now = noon + 2 * minute;
+      ledger.tick();
+      clock.now = noon + 6 * minute;
+      ledger.tick();
+      const third = {
+        at: at(2 * minute),
+        arms: [
+          { variant: "control", epoch: 1, subjects: 2 },
+          { variant: "treatment", epoch: 1, subjects: 1 },
+        ],
+      };
+      expect(ledger.counts().checkpoints.slice(2)).toEqual([
+        third,
+        { at: at(6 * minute), arms: [third.arms[0], { variant: "treatment", epoch: 1, subjects: 2 }] },
+      ]);
+      clock.now = noon + 30 * minute;
+      ledger.tick();
+      expect(ledger.counts().checkpoints).toHaveLength(4);
+    });
+  });
+
+  test("a subject that moves leaves the next checkpoint of its old arm", async () => {
+    const ref = newRef();
+    await withLedger(ref, (ledger, clock) => {
+      ledger.record(batchOf(ref, { exposures: [shown(1, "a", "control", noon - 10 * minute)] }));
+      ledger.tick();
+      clock.now += minute;
+      ledger.record(batchOf(ref, { exposures: [shown(2, "a", "treatment", noon - 20 * minute, 0)] }));
+      ledger.tick();
+      expect(ledger.counts().checkpoints.map(({ arms }) => arms)).toEqual([
+        [{ variant: "control", epoch: 1, subjects: 1 }],
+        [{ variant: "treatment", epoch: 0, subjects: 1 }],
+      ]);
+    });
+  });
+
+  test("asking takes the checkpoint that is due", async () => {
+    const ref = newRef();
+    await withLedger(ref, (ledger) => {
+      ledger.record(batchOf(ref, { exposures: [shown(1, "a", "control", Date.parse("2017-01-02T03:04:05Z"))] }));
+      expect(ledger.counts().checkpoints).toHaveLength(1);
+      expect(ledger.counts().checkpoints).toHaveLength(1);
+    });
+  });
+
+  test("the alarm wakes the object while data arrives, and lets it sleep afterwards", async () => {
+    const ref = newRef();
+    const stub = stubOf(ref);
+    await stub.record(batchOf(ref, { exposures: [shown(1, "a", "control", Date.now() - 60 * minute)] }));
+    const alarm = await runInDurableObject(stub, (_object, { storage }) => storage.getAlarm());
+    expect(alarm).toBeGreaterThan(Date.now());
+    expect(alarm).toBeLessThanOrEqual(Date.now() + minute);
+    expect(await runDurableObjectAlarm(stub)).toBe(true);
+    const [checkpoints, next] = await runInDurableObject(stub, async (_object, { storage }) => [
+      storage.sql.exec("SELECT arms FROM checkpoints").toArray(),
+      await storage.getAlarm(),
+    ]);
+    expect(checkpoints).toEqual([{ arms: '[[1,"control",1]]' }]);
+    // Nothing waits for the watermark, so the next task is to forget exposure ids.
+    expect(next).toBeGreaterThan(Date.now() + minute);
+    expect(Number(next) % horizonMs).toBe(0);
+  });
+
+  test("an exposure dated far ahead does not keep the object awake", async () => {
+    const ref = newRef();
+    await withLedger(ref, (ledger, clock) => {
+      ledger.record(batchOf(ref, { exposures: [shown(1, "a", "control", noon + 365 * 24 * 60 * minute)] }));
+      expect(ledger.tick()).toBe(noon + minute);
+      clock.now += 7 * minute;
+      expect(ledger.tick()).toBeGreaterThan(clock.now + 2 * minute);
+    });
+  });
+});
+
+describe("a look at every subject", () => {
+  const planned = [
+    { variant: "a", share: 0.5 },
+    { variant: "b", share: 0.5 },
+  ];
+
+  test("follows first exposures in order of time and event id, however they arrived", async () => {
+    const ref = newRef();
+    // Ids fall while times rise, so that only the pair gives the order.
+    const exposures = Array.from({ length: 500 }, (_, n) =>
+      shown(500 - n, `s${n}`, (n * n) % 7 < 3 ? "a" : "b", noon + Math.floor(n / 4)),
+    );
+    const inOrder = exposures.toSorted((a, b) => a[4] - b[4] || (a[0] < b[0] ? -1 : 1));
+    const fold = looksAtEverySubject(planned);
+    for (const [, , variant] of inOrder) fold.observe(variant);
+    await withLedger(ref, (ledger) => {
+      const shuffled = exposures.toSorted((a, b) => (a[1] < b[1] ? -1 : 1));
+      for (let start = 0; start < 500; start += 125) {
+        ledger.record(batchOf(ref, { exposures: shuffled.slice(start, start + 125) }));
+      }
+      expect(ledger.counts({ looks: "subject", planned }).subjectLooks).toEqual(fold.result());
+      expect(ledger.counts().subjectLooks).toBeUndefined();
+    });
+  });
+
+  test("is left out with several epochs, each of which has a test of its own", async () => {
+    const ref = newRef();
+    await withLedger(ref, (ledger) => {
+      ledger.record(batchOf(ref, { exposures: [shown(1, "x", "a", noon, 1), shown(2, "y", "a", noon, 2)] }));
+      expect(ledger.counts({ looks: "subject", planned }).subjectLooks).toBeUndefined();
+    });
+  });
+
+  test("is refused when there are too many", async () => {
+    const ref = newRef();
+    await withLedger(ref, (ledger, _clock, { storage }) => {
+      ledger.record(batchOf(ref, { exposures: [shown(1, "x", "a")] }));
+      storage.sql.exec("UPDATE arms SET subjects = 2000001");
+      expect(() => ledger.counts({ looks: "subject", planned })).toThrow(/2000001/);
+    });
+  });
+});

@@ -1,0 +1,202 @@
+/**
+ * From queue messages to ledgers. Each message is acknowledged by itself: one that cannot be read, or an event that is
+ * no event, goes to the dead letters and is done; one whose ledger did not answer comes again, and what of it had been
+ * counted already is not counted twice.
+ */
+import type { Envelope } from "../src/events/envelope.ts";
+import { decodeMessage } from "../src/events/message.ts";
+import { parseEvent } from "../src/events/validate.ts";
+import { type BatchBuilder, batchBuilder, refOfEvent } from "../src/ledger/batch.ts";
+import type { CrossoverEvent } from "../src/ledger/crossover.ts";
+import { limits } from "../src/limits.ts";
+import { type ExperimentRef, refKey } from "../src/scope.ts";
+import { type DeadLetter, deadLetter, type DeadLetterQueue, sendDeadLetters } from "./dead-letters.ts";
+import { horizonMs, type RecordBatch, type RecordReport } from "./ledger.ts";
+
+/** As much of a queue's message as is used. */
+export interface QueueMessage {
+  readonly id: string;
+  readonly timestamp: Date;
+  readonly body: unknown;
+  readonly attempts: number;
+  ack(): void;
+  retry(options?: { delaySeconds?: number }): void;
+}
+
+export interface ConsumerDependencies {
+  readonly ledger: (ref: ExperimentRef) => { record(batch: RecordBatch): Promise<RecordReport> };
+  readonly deadLetters: DeadLetterQueue;
+  /** ms since 1970 */
+  readonly now: () => number;
+  readonly report: (error: unknown) => void;
+  /** Told of crossovers, at least once each; the same crossover has the same event id. Rejecting brings them again. */
+  readonly onAssignment?: (events: readonly CrossoverEvent[]) => Promise<void>;
+}
+
+/** One call's worth: it bounds the memory of both sides and how long a ledger is busy with one batch. */
+const recordEvents = 10_000;
+const recordCharacters = 4_000_000;
+
+/** Ledgers that are written to at the same time. */
+const concurrency = 8;
+
+/** What a batch of messages has for one experiment. */
+interface Delivery {
+  readonly ref: ExperimentRef;
+  /** The last one is being filled. */
+  readonly batches: BatchBuilder[];
+  readonly sources: Set<QueueMessage>;
+}
+
+const addTo = ({ ref, batches, sources }: Delivery, event: Envelope, source: QueueMessage): void => {
+  let batch = batches.at(-1);
+  if (batch === undefined || batch.events >= recordEvents || batch.characters >= recordCharacters) {
+    batch = batchBuilder(ref);
+    batches.push(batch);
+  }
+  batch.add(event);
+  sources.add(source);
+};
+
+const sameRef = (a: ExperimentRef, b: ExperimentRef): boolean =>
+  a.experiment === b.experiment && a.tenant === b.tenant && a.environment === b.environment;
+
+/** Sorts events by experiment. Neighbours are mostly of one experiment, so its key is seldom made. */
+const createDeliveries = () => {
+  const deliveries = new Map<string, Delivery>();
+  let last: Delivery | undefined;
+  return {
+    add(event: Envelope, source: QueueMessage): void {
+      const ref = refOfEvent(event);
+      if (last === undefined || !sameRef(last.ref, ref)) {
+        const key = refKey(ref);
+        last = deliveries.get(key) ?? { ref, batches: [], sources: new Set() };
+        deliveries.set(key, last);
+      }
+      addTo(last, event, source);
+    },
+    all: (): readonly Delivery[] => [...deliveries.values()],
+  };
+};
+
+const eventsOf = ({ body }: QueueMessage): readonly unknown[] => {
+  if (typeof body !== "string") throw new TypeError(`queue message: expected text, found ${typeof body}`);
+  const events = decodeMessage(body);
+  if (events.length <= limits.batchEvents) return events;
+  throw new TypeError(`queue message: at most ${limits.batchEvents} events, not ${events.length}`);
+};
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** The events of these messages that a ledger refused. Seldom needed, so read from the messages again. */
+const refusedLetters = ({ ref, sources }: Delivery, { refused }: RecordReport): readonly Letter[] => {
+  if (refused.length === 0) return [];
+  const reasons = new Map(refused.map(({ eventId, reason }) => [eventId, reason]));
+  return [...sources].flatMap((source) =>
+    eventsOf(source).flatMap((raw) => {
+      const parsed = parseEvent(raw);
+      const reason =
+        parsed.ok && sameRef(refOfEvent(parsed.event), ref) ? reasons.get(parsed.event.eventId) : undefined;
+      if (reason === undefined) return [];
+      return [{ source, letter: deadLetter(source, "refused", [{ path: "", message: reason }], raw) }];
+    }),
+  );
+};
+
+interface Letter {
+  readonly source: QueueMessage;
+  readonly letter: DeadLetter;
+}
+
+/** Reads a message: its good events to the deliveries, the rest to the letters. */
+const sortOut = (
+  source: QueueMessage,
+  now: number,
+  add: (event: Envelope, source: QueueMessage) => void,
+  put: (letter: Letter) => void,
+): void => {
+  let events: readonly unknown[];
+  try {
+    events = eventsOf(source);
+  } catch (error) {
+    const problems = [{ path: "", message: messageOf(error) }];
+    put({ source, letter: deadLetter(source, "unreadable-message", problems, source.body) });
+    return;
+  }
+  // Past the horizon an exposure's id may be forgotten, and a message that waited so long could be counted twice.
+  const isLate = now - source.timestamp.getTime() > horizonMs;
+  for (const raw of events) {
+    if (isLate) {
+      const problems = [{ path: "", message: "sent more than 14 days ago" }];
+      put({ source, letter: deadLetter(source, "late", problems, raw) });
+      continue;
+    }
+    const parsed = parseEvent(raw);
+    if (parsed.ok) add(parsed.event, source);
+    else put({ source, letter: deadLetter(source, "invalid-event", parsed.problems, raw) });
+  }
+};
+
+/** Runs `work` over items, so many at a time. It must not reject. */
+const forEachOf = async <Item>(items: readonly Item[], work: (item: Item) => Promise<void>): Promise<void> => {
+  const waiting = items.values();
+  const worker = async (): Promise<void> => {
+    for (const item of waiting) await work(item);
+  };
+  await Promise.all(Array.from({ length: Math.min(concurrency, items.length) }, worker));
+};
+
+/** 2 s, 4 s … 5 min: a ledger that is overloaded must not be asked at once again. */
+const retryDelaySeconds = (attempts: number): number => Math.min(2 ** Math.max(1, attempts), 300);
+
+/**
+ * Consumes one batch. It never rejects for what is in a message: each is acknowledged or asked for again.
+ *
+ * @example await consume(batch, { ledger: (ref) => env.LEDGERS.getByName(refKey(ref)), deadLetters: env.DEAD_LETTERS, … })
+ */
+export const consume = async (
+  { messages }: { readonly messages: readonly QueueMessage[] },
+  { ledger, deadLetters, now, report, onAssignment }: ConsumerDependencies,
+): Promise<void> => {
+  const at = now();
+  const deliveries = createDeliveries();
+  const letters: Letter[] = [];
+  const again = new Set<QueueMessage>();
+  for (const message of messages) {
+    sortOut(
+      message,
+      at,
+      (event, source) => deliveries.add(event, source),
+      (letter) => letters.push(letter),
+    );
+  }
+
+  await forEachOf(deliveries.all(), async (delivery) => {
+    try {
+      for (const batch of delivery.batches) {
+        const answer = await ledger(delivery.ref).record(batch.build());
+        letters.push(...refusedLetters(delivery, answer));
+        if (answer.crossovers.length > 0) await onAssignment?.(answer.crossovers);
+      }
+    } catch (error) {
+      report(error);
+      for (const source of delivery.sources) again.add(source);
+    }
+  });
+
+  if (letters.length > 0) {
+    try {
+      await sendDeadLetters(
+        deadLetters,
+        letters.map(({ letter }) => letter),
+      );
+    } catch (error) {
+      report(error);
+      for (const { source } of letters) again.add(source);
+    }
+  }
+  for (const message of messages) {
+    if (again.has(message)) message.retry({ delaySeconds: retryDelaySeconds(message.attempts) });
+    else message.ack();
+  }
+};

@@ -1,0 +1,79 @@
+/** What the consumer could not use, put aside with the reason, in a form that a person or a script can send again. */
+import type { LocatedMessage } from "../src/errors.ts";
+import { runsOf } from "../src/events/send.ts";
+import { utf8Length } from "../src/utf8.ts";
+
+export const deadLetterReasons = ["unreadable-message", "invalid-event", "late", "refused"] as const;
+
+export interface DeadLetter {
+  readonly v: 1;
+  readonly reason: (typeof deadLetterReasons)[number];
+  /** What exactly was wrong. */
+  readonly problems: readonly LocatedMessage[];
+  /** The queue message it came in. */
+  readonly messageId: string;
+  /** When that was sent, ISO 8601. */
+  readonly sentAt: string;
+  /** The event, or the text of the message, as JSON text. */
+  readonly content: string;
+  /** Only the beginning is kept: a queue message is at most 128 KB. */
+  readonly truncated?: true;
+}
+
+/** JSON text inside JSON text: quotes and backslashes double, which leaves room for any event within its limit. */
+const contentBytes = 100_000;
+
+/** What a message may hold need not have a JSON form. */
+const textOf = (content: unknown): string => {
+  if (typeof content === "string") return content;
+  try {
+    return JSON.stringify(content) ?? String(content);
+  } catch {
+    return String(content);
+  }
+};
+
+const beginningOf = (text: string): string => {
+  let kept = text.slice(0, contentBytes);
+  while (utf8Length(JSON.stringify(kept)) > contentBytes) kept = kept.slice(0, kept.length / 2);
+  return kept;
+};
+
+export const deadLetter = (
+  source: { readonly id: string; readonly timestamp: Date },
+  reason: DeadLetter["reason"],
+  problems: readonly LocatedMessage[],
+  content: unknown,
+): DeadLetter => {
+  const text = textOf(content);
+  const kept = beginningOf(text);
+  return {
+    v: 1,
+    reason,
+    problems: problems.slice(0, 10),
+    messageId: source.id,
+    sentAt: source.timestamp.toISOString(),
+    content: kept,
+    ...(kept.length < text.length ? { truncated: true } : {}),
+  };
+};
+
+/** As much of a queue binding as is used. */
+export interface DeadLetterQueue {
+  sendBatch(messages: Iterable<{ readonly body: string; readonly contentType: "text" }>): Promise<unknown>;
+}
+
+/** One call takes 100 messages and 256 KB. */
+const callMessages = 100;
+const callBytes = 250_000;
+
+/** Sends them all, or rejects. */
+export const sendDeadLetters = async (queue: DeadLetterQueue, letters: readonly DeadLetter[]): Promise<void> => {
+  const bodies = letters.map((letter) => {
+    const body = JSON.stringify(letter);
+    return { body, bytes: utf8Length(body) };
+  });
+  for (const run of runsOf(bodies, callMessages, callBytes)) {
+    await queue.sendBatch(run.map(({ body }) => ({ body, contentType: "text" })));
+  }
+};
