@@ -47,7 +47,12 @@ const PersistenceSchema = v.strictObject({
 });
 
 const AuthSchema = v.strictObject({
-  type: v.picklist(["development"], "development; token and jwt are not in this version"),
+  type: v.picklist(["development", "token"], "development or token; jwt is not in this version"),
+  /** token: the secret (or variable) that holds the list of tokens. Its value never passes through this file. */
+  secret: v.optional(
+    v.pipe(v.string(), v.regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, "the name of a secret, such as PROVISO_TOKENS")),
+    "PROVISO_TOKENS",
+  ),
 });
 
 const GovernanceSchema = v.strictObject({
@@ -60,8 +65,11 @@ const GovernanceSchema = v.strictObject({
     v.pipe(v.array(PolicySchema), v.maxLength(limits.dslRules, `at most ${limits.dslRules} policies`)),
     [],
   ),
-  /** A changed configuration under `experiments` is written as a new version when it is next applied. */
-  enableAutoVersioning: v.optional(v.boolean(), true),
+  /**
+   * An experiment under `experiments` that reads differently from its newest version is written as a new one. Off by
+   * default: a version that somebody wrote through the API would be undone by the next start.
+   */
+  enableAutoVersioning: v.optional(v.boolean(), false),
   optimisticConcurrency: v.optional(
     v.literal(true, "true: every commit names the state it was decided on, and nothing turns that off"),
     true,

@@ -19,6 +19,8 @@ export interface DeclaredExperiments {
   readonly enableAutoVersioning: boolean;
 }
 
+type Refused = Extract<CommandAnswer, { ok: false }>;
+
 const differs = (declared: Configuration, state: ExperimentState): boolean => {
   const { configuration } = state.latest;
   return canonicalJson({ ...declared, salt: declared.salt ?? configuration.salt }) !== canonicalJson(configuration);
@@ -27,11 +29,13 @@ const differs = (declared: Configuration, state: ExperimentState): boolean => {
 /**
  * Creates what is declared and does not exist. An archived experiment stays archived: bringing it back is a decision.
  *
- * @returns the answers to the commands that were given; a refused one says why
+ * Two processes may do this at once: the one that comes second finds the experiment there, and that is as good.
+ *
+ * @returns what was refused, and why
  */
-export const writeDeclared = async (options: DeclaredExperiments): Promise<readonly CommandAnswer[]> => {
+export const writeDeclared = async (options: DeclaredExperiments): Promise<readonly Refused[]> => {
   const { store, governor, scope, experiments, enableAutoVersioning } = options;
-  const answers: CommandAnswer[] = [];
+  const refused: Refused[] = [];
   for (const configuration of experiments) {
     const ref = { ...scope, experiment: configuration.name };
     const loaded = await store.load(ref);
@@ -41,8 +45,9 @@ export const writeDeclared = async (options: DeclaredExperiments): Promise<reado
       (enableAutoVersioning && state.lifecycle !== "Archived" && differs(configuration, state))
     ) {
       const command = { type: "WriteVersion", configuration, createOnly: state === undefined } as const;
-      answers.push(await governor(ref).execute({ ref, actor: declarer, command }));
+      const answer = await governor(ref).execute({ ref, actor: declarer, command });
+      if (!answer.ok && answer.code !== "experiment-exists") refused.push(answer);
     }
   }
-  return answers;
+  return refused;
 };

@@ -186,7 +186,10 @@ const governance = fc.record(
     enableAutoVersioning: fc.boolean(),
     optimisticConcurrency: fc.constant(true as const),
     retainHistory: fc.constant(true as const),
-    auth: fc.constant({ type: "development" as const }),
+    auth: fc.record({
+      type: fc.constantFrom("development" as const, "token" as const),
+      secret: fc.constantFrom("PROVISO_TOKENS", "TOKENS"),
+    }),
     requireIfMatch: fc.boolean(),
     requireIdempotencyKey: fc.boolean(),
   },

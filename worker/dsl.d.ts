@@ -1,0 +1,5 @@
+/** The DSL file, bundled as text: a Worker reads no files. */
+declare module "*.yaml" {
+  const text: string;
+  export default text;
+}

@@ -1,0 +1,35 @@
+/** The bindings of the Worker, as `wrangler.toml` names them. Only `compose.ts` reads them. */
+import type { CommandAnswer, CommandRequest } from "../src/governance/governor.ts";
+import type { GovernanceStore } from "../src/governance/store.ts";
+import type { CountsOptions } from "../src/http/dependencies.ts";
+import type { LedgerCounts } from "../src/ledger/counts.ts";
+import type { RecordBatch, RecordReport } from "./ledger-object.ts";
+
+/** What the rest of the Worker may ask of an experiment's object. */
+export interface ExperimentStub extends Pick<GovernanceStore, "load" | "history" | "list"> {
+  execute(request: CommandRequest): Promise<CommandAnswer>;
+}
+
+/** What the rest of the Worker may ask of a ledger's object. */
+export interface LedgerStub {
+  record(batch: RecordBatch): Promise<RecordReport>;
+  counts(options?: CountsOptions): Promise<LedgerCounts>;
+}
+
+/**
+ * A namespace by what its objects can do. The generated stub types turn every `unknown` in a signature into `never`,
+ * although structured clone carries it.
+ */
+export interface ObjectNamespace<Stub> {
+  getByName(name: string): Stub;
+}
+
+export interface WorkerEnv {
+  readonly DB: D1Database;
+  readonly EXPERIMENTS: ObjectNamespace<ExperimentStub>;
+  readonly LEDGERS: ObjectNamespace<LedgerStub>;
+  readonly EVENTS: Queue<string>;
+  readonly DEAD_LETTERS: Queue;
+  /** Set by the dev command and by nothing else. */
+  readonly PROVISO_DEVELOPMENT?: string;
+}

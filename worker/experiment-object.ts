@@ -1,0 +1,58 @@
+/** One Durable Object per experiment: the place where its changes are put in order. */
+import { DurableObject } from "cloudflare:workers";
+import dslText from "../.proviso/proviso.yaml";
+import { memoryStore } from "../adapters/store/memory.ts";
+import { ProvisoError } from "../src/errors.ts";
+import { type CommandAnswer, type CommandRequest, createGovernor, type Governor } from "../src/governance/governor.ts";
+import type {
+  GovernanceStore,
+  HistoryPage,
+  HistoryQuery,
+  ListPage,
+  ListQuery,
+  Loaded,
+  LoadOptions,
+} from "../src/governance/store.ts";
+import type { ExperimentRef, Scope } from "../src/scope.ts";
+import { governorOptions, readDsl, storeOf } from "./compose.ts";
+import type { ExperimentStub, WorkerEnv } from "./env.ts";
+
+/**
+ * The object gives order, not exclusion: over D1 two commands could interleave at an `await`. The governor's lock
+ * spares them the lost race, and the store refuses it.
+ */
+export class ExperimentObject extends DurableObject<WorkerEnv> implements ExperimentStub {
+  readonly #store: GovernanceStore;
+  readonly #governor: Governor;
+
+  constructor(context: DurableObjectState, env: WorkerEnv) {
+    super(context, env);
+    const read = readDsl(dslText, env);
+    if (!read.ok) throw new ProvisoError("invalid-dsl", "the DSL of this deployment is not valid");
+    this.#store = read.dsl.governance.persistence.type === "memory" ? memoryStore() : storeOf(env, read.dsl);
+    this.#governor = createGovernor(governorOptions(env, read.dsl, this.#store));
+  }
+
+  /** Errors lose their code on the way out of an object, so an expected failure leaves as a value. */
+  async execute(request: CommandRequest): Promise<CommandAnswer> {
+    try {
+      return await this.#governor.execute(request);
+    } catch (error) {
+      if (error instanceof ProvisoError)
+        return { ok: false, code: error.code, message: error.message, details: error.details };
+      throw error;
+    }
+  }
+
+  load(ref: ExperimentRef, options?: LoadOptions): Promise<Loaded | null> {
+    return this.#store.load(ref, options);
+  }
+
+  history(ref: ExperimentRef, query?: HistoryQuery): Promise<HistoryPage> {
+    return this.#store.history(ref, query);
+  }
+
+  list(scope: Scope, query?: ListQuery): Promise<ListPage> {
+    return this.#store.list(scope, query);
+  }
+}

@@ -1,0 +1,66 @@
+/** The deployable Worker: HTTP in, queue messages in, and the classes of its Durable Objects. */
+import dslText from "../.proviso/proviso.yaml";
+import type { Dsl, LocatedError } from "../src/config/index.ts";
+import { ProvisoError } from "../src/errors.ts";
+import { createApp } from "../src/http/app.ts";
+import { problemResponse } from "../src/http/problem.ts";
+import { appDependencies, applyDeclared, consumerDependencies, readDsl } from "./compose.ts";
+import { consume } from "./consumer.ts";
+import type { WorkerEnv } from "./env.ts";
+import { reportError } from "./report.ts";
+
+export { ExperimentObject } from "./experiment-object.ts";
+export { LedgerObject } from "./ledger-object.ts";
+
+interface Working {
+  readonly app: ReturnType<typeof createApp>;
+  readonly dsl: Dsl;
+  /** True once this isolate has seen the declared experiments written, or tried and reported why not. */
+  declared: boolean;
+}
+
+/** Why this deployment can answer nothing: every request gets this. */
+interface Broken {
+  readonly message: string;
+  readonly errors: readonly LocatedError[];
+}
+
+/** Text and bindings do not change while an isolate lives, so what follows from them is made once. */
+let composition: Working | Broken | undefined;
+
+const compose = (env: WorkerEnv): Working | Broken => {
+  const read = readDsl(dslText, env);
+  if (!read.ok) {
+    return {
+      message: "the DSL of this deployment is not valid: every request is refused until it is",
+      errors: read.errors,
+    };
+  }
+  try {
+    return { app: createApp(appDependencies(env, read.dsl)), dsl: read.dsl, declared: false };
+  } catch (error) {
+    if (error instanceof ProvisoError) return { message: error.message, errors: [] };
+    throw error;
+  }
+};
+
+const handler: ExportedHandler<WorkerEnv> = {
+  async fetch(request, env, context) {
+    composition ??= compose(env);
+    if ("message" in composition)
+      return problemResponse("invalid-dsl", composition.message, { errors: composition.errors });
+    if (!composition.declared && new URL(request.url).pathname.startsWith("/api/")) {
+      // Every early request does it for itself: what another request has begun stops when that one is answered, and
+      // whoever waits for its promise then waits for ever.
+      await applyDeclared(env, composition.dsl).catch(reportError);
+      composition.declared = true;
+    }
+    return composition.app.fetch(request, env, context);
+  },
+  async queue(batch, env) {
+    // Counting needs nothing of the DSL: a typo in it loses no events.
+    await consume(batch, consumerDependencies(env));
+  },
+};
+
+export default handler;
