@@ -33,6 +33,16 @@ export default defineConfig({
           testTimeout: 30_000,
         },
       },
+      {
+        // The built command line and its server as processes of their own. One file at a time: each brings a runtime.
+        test: {
+          name: "e2e",
+          include: ["test/e2e/**/*.test.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 60_000,
+          fileParallelism: false,
+        },
+      },
     ],
   },
 });
