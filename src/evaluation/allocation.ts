@@ -10,6 +10,8 @@ import { bucketCount } from "./rule-set.ts";
  */
 export const allocateBuckets = (weights: readonly number[]): readonly number[] => {
   const total = weights.reduce((sum, weight) => sum + weight, 0);
+  // Weights may each be finite and their sum not.
+  if (total === Infinity) return allocateBuckets(weights.map((weight) => weight / Number.MAX_VALUE));
   const exact = weights.map((weight) => (weight / total) * bucketCount);
   const buckets = exact.map(Math.floor);
   const left = bucketCount - buckets.reduce((sum, count) => sum + count, 0);

@@ -1,0 +1,250 @@
+/**
+ * Makes events of what evaluation did, and puts them into a buffer: exposures, outcomes and errors. Nothing here throws
+ * into the application or waits inside its call.
+ */
+import type { Assignment } from "../evaluation/assign.ts";
+import { bucketOf, bucketSeed } from "../evaluation/bucket.ts";
+import { bucketCount } from "../evaluation/rule-set.ts";
+import { limits } from "../limits.ts";
+import type { Scope } from "../scope.ts";
+import { jsonTextBytes, utf8Length } from "../utf8.ts";
+import type { EventBuffer } from "./buffer.ts";
+import type { EnvelopeInput } from "./envelope.ts";
+import { createRecent } from "./recent.ts";
+
+/** As in `envelope.ts`, which a browser must not load for it; a test holds the two together. */
+const schemaVersion = "1.0.0";
+
+/** Something a subject did, for one metric of an experiment. */
+export type OutcomeInput = {
+  readonly subject: string;
+  readonly metric: string;
+  /** ISO 8601 with a zone; now, when left out. */
+  readonly timestamp?: string;
+  /** A UUID of your own, so that telling twice counts once; a new one, when left out. */
+  readonly eventId?: string;
+} & (
+  | { readonly kind: "binary"; readonly value: boolean | 0 | 1 }
+  | { readonly kind: "count" | "continuous"; readonly value: number }
+);
+
+export interface RecorderOptions {
+  readonly buffer: EventBuffer;
+  /** Scope of the events; called when it is needed. A part that is "" is left to the server. */
+  readonly scope: () => Scope;
+  /** Share of subjects whose events are kept, 0 to 1, in steps of 0.0001; called for every event. */
+  readonly sampling: () => number;
+  /** How many exposures are remembered to tell a repeat from a first one. */
+  readonly rememberedExposures: number;
+  readonly now: () => number;
+  readonly id: (at: number) => string;
+  readonly onError: (error: unknown) => void;
+}
+
+/** All of these swallow what goes wrong and report it to `onError`. */
+export interface Recorder {
+  /** A subject is being served its variant. Nothing is recorded unless `assignment.exposed`. */
+  exposure(assignment: Assignment, subjectId: string): void;
+  /** The implementation of the assigned variant failed; `fallback` names what was served instead. */
+  failure(assignment: Assignment, subjectId: string, error: unknown, fallback?: string): void;
+  /** @returns false when the outcome was not taken: malformed, not sampled, or the buffer is full */
+  outcome(experiment: string, outcome: OutcomeInput): boolean;
+}
+
+type ExposurePayload = Extract<EnvelopeInput, { eventType: "Exposure" }>["payload"];
+
+/** What all exposures by one assignment share, made once. */
+interface Site {
+  /** Short, because it is hashed for every exposure: `7:` where the experiment, epoch and variant are the seventh. */
+  readonly prefix: string;
+  readonly shared: Omit<ExposurePayload, "subjectId" | "isRepeatExposure">;
+  readonly bytes: number;
+}
+
+const emptyId = "00000000-0000-0000-0000-000000000000";
+const emptyTime = "1970-01-01T00:00:00.000Z";
+
+const exposureEvent = (
+  shared: Site["shared"],
+  subjectId: string,
+  isRepeatExposure: boolean,
+  eventId: string,
+  timestamp: string,
+): EnvelopeInput => ({
+  eventId,
+  timestamp,
+  eventType: "Exposure",
+  schemaVersion,
+  payload: { ...shared, subjectId, isRepeatExposure },
+});
+
+/** Experiments, epochs and variants that have a number; beyond that, numbering starts anew and repeats are forgotten. */
+const numberedSites = 10_000;
+
+const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
+const isName = (value: unknown): boolean =>
+  typeof value === "string" && value.length <= limits.nameCharacters && namePattern.test(value);
+
+const outcomeProblem = (experiment: string, { subject, metric, kind, value }: OutcomeInput): string | undefined => {
+  if (!isName(experiment)) return `experiment: found ${JSON.stringify(experiment)}; expected an experiment's name`;
+  if (!isName(metric)) return `metric: found ${JSON.stringify(metric)}; expected a metric's name`;
+  if (typeof subject !== "string" || subject.length === 0 || subject.length > limits.subjectIdCharacters) {
+    return `subject: expected a text of 1 to ${limits.subjectIdCharacters} characters`;
+  }
+  if (!subject.isWellFormed() || subject.includes("\u0000")) return "subject: has a lone surrogate or U+0000";
+  if (kind === "binary") {
+    return value === true || value === false || value === 0 || value === 1
+      ? undefined
+      : `value: found ${String(value)}; expected true, false, 1 or 0`;
+  }
+  // NaN and Infinity fail the comparison; JSON would turn them into null.
+  return typeof value === "number" &&
+    Math.abs(value) <= limits.outcomeMagnitude &&
+    (kind === "continuous" || value >= 0)
+    ? undefined
+    : `value: found ${String(value)}; expected a number ${kind === "count" ? "from 0" : "either way"} to ${limits.outcomeMagnitude}`;
+};
+
+/** Cuts between characters, not through one. */
+const cut = (text: string, characters: number): string => text.slice(0, characters).toWellFormed();
+
+const nameOf = (error: unknown): string => (error instanceof Error ? error.name : typeof error);
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+export const createRecorder = (options: RecorderOptions): Recorder => {
+  const { buffer, now, id, onError } = options;
+  // One salt for all experiments: a subject's outcome must be kept exactly when its exposure was, whoever sends it.
+  const samplingSeed = bucketSeed("proviso", "sampling");
+  const keptBuckets = (): number => Math.round(options.sampling() * bucketCount);
+  const isKept = (subjectId: string): boolean => {
+    const kept = keptBuckets();
+    return kept === bucketCount || bucketOf(samplingSeed, subjectId) < kept;
+  };
+
+  const recent = createRecent(options.rememberedExposures);
+  const sites = new WeakMap<Assignment, Site>();
+
+  // Many exposures share a millisecond, and printing a time costs more than deciding a variant.
+  let printedAt = NaN;
+  let printed = "";
+  const print = (at: number): string => {
+    if (at !== printedAt) {
+      printed = new Date(at).toISOString();
+      printedAt = at;
+    }
+    return printed;
+  };
+
+  const scopeMembers = (): { tenantId?: string; environment?: string } => {
+    const { tenant, environment } = options.scope();
+    return { ...(tenant !== "" && { tenantId: tenant }), ...(environment !== "" && { environment }) };
+  };
+
+  const numbers = new Map<string, number>();
+  let lastNumber = 0;
+  const numberOf = (key: string): number => {
+    const known = numbers.get(key);
+    if (known !== undefined) return known;
+    if (numbers.size >= numberedSites) numbers.clear();
+    lastNumber += 1;
+    numbers.set(key, lastNumber);
+    return lastNumber;
+  };
+
+  const makeSite = (assignment: Assignment): Site => {
+    const { experiment, variant, subjectType, reason, assignmentPolicy, rulePath, version, digest, epoch } = assignment;
+    const weight = bucketCount / keptBuckets();
+    const shared = {
+      experimentName: experiment,
+      variantKey: variant,
+      ...scopeMembers(),
+      ...(subjectType !== undefined && { subjectType }),
+      selectionReason: reason,
+      ...(assignmentPolicy !== undefined && { assignmentPolicy }),
+      ...(rulePath !== undefined && { rulePath }),
+      version,
+      digest,
+      epoch,
+      ...(weight !== 1 && { weight }),
+    };
+    const sample = exposureEvent(shared, "", false, emptyId, emptyTime);
+    const number = numberOf(JSON.stringify([experiment, epoch, variant]));
+    return { prefix: `${number}:`, shared, bytes: utf8Length(JSON.stringify(sample)) };
+  };
+
+  const siteOf = (assignment: Assignment): Site => {
+    const known = sites.get(assignment);
+    if (known !== undefined) return known;
+    const site = makeSite(assignment);
+    sites.set(assignment, site);
+    return site;
+  };
+
+  return {
+    exposure(assignment, subjectId) {
+      try {
+        if (!assignment.exposed || !isKept(subjectId)) return;
+        const site = siteOf(assignment);
+        const isRepeat = recent.seenBefore(site.prefix + subjectId);
+        const at = now();
+        const eventId = id(at);
+        const timestamp = print(at);
+        const event = exposureEvent(site.shared, subjectId, isRepeat, eventId, timestamp);
+        const asExpected = eventId.length === emptyId.length && timestamp.length === emptyTime.length;
+        const bytes = site.bytes + jsonTextBytes(subjectId) - (isRepeat ? 1 : 0);
+        buffer.add(event, asExpected ? bytes : undefined, at);
+      } catch (error) {
+        onError(error);
+      }
+    },
+
+    failure(assignment, subjectId, error, fallback) {
+      try {
+        if (!assignment.exposed || !isKept(subjectId)) return;
+        const at = now();
+        buffer.add({
+          eventId: id(at),
+          timestamp: print(at),
+          eventType: "Error",
+          schemaVersion,
+          payload: {
+            experimentName: assignment.experiment,
+            variantKey: assignment.variant,
+            ...scopeMembers(),
+            subjectId,
+            errorName: cut(nameOf(error), 128),
+            message: cut(messageOf(error), 1_024),
+            ...(fallback !== undefined && { fallback }),
+          },
+        });
+      } catch (problem) {
+        onError(problem);
+      }
+    },
+
+    outcome(experiment, outcome) {
+      try {
+        const problem = outcomeProblem(experiment, outcome);
+        if (problem !== undefined) throw new TypeError(`outcome ${problem}`);
+        const { subject, metric, timestamp, eventId } = outcome;
+        if (!isKept(subject)) return false;
+        const common = { experimentName: experiment, ...scopeMembers(), subjectId: subject, metric };
+        const at = now();
+        return buffer.add({
+          eventId: eventId ?? id(at),
+          timestamp: timestamp ?? print(at),
+          eventType: "Outcome",
+          schemaVersion,
+          payload:
+            outcome.kind === "binary"
+              ? { ...common, kind: outcome.kind, value: outcome.value }
+              : { ...common, kind: outcome.kind, value: outcome.value },
+        });
+      } catch (error) {
+        onError(error);
+        return false;
+      }
+    },
+  };
+};

@@ -1,0 +1,68 @@
+/** What a browser downloads: measured on the bundle, and kept from growing by accident. */
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+import { describe, expect, test } from "vitest";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+
+interface Bundle {
+  readonly gzipBytes: number;
+  readonly inputs: readonly string[];
+  readonly text: string;
+}
+
+const bundle = async (contents: string): Promise<Bundle> => {
+  const { outputFiles, metafile } = await build({
+    stdin: { contents, resolveDir: root, loader: "ts" },
+    absWorkingDir: root,
+    bundle: true,
+    minify: true,
+    format: "esm",
+    platform: "neutral",
+    write: false,
+    metafile: true,
+  });
+  const [file] = outputFiles;
+  if (file === undefined) throw new Error("esbuild wrote nothing");
+  return {
+    gzipBytes: gzipSync(file.contents, { level: 9 }).length,
+    inputs: Object.keys(metafile.inputs),
+    text: file.text,
+  };
+};
+
+/** Measured on 2026-11-21, in bytes after gzip: 5,092 and 10,665. A little room for honest changes, none for a library. */
+const cases = [
+  { name: "evaluation alone", entry: 'export * from "./src/evaluate.ts";', mostBytes: 5 * 1024 },
+  {
+    name: "evaluation with trials, buffer and the HTTP sink",
+    entry: `
+      export { httpRules } from "./src/evaluate.ts";
+      export { createExperiments } from "./src/evaluation/experiments.ts";
+      export { httpSink } from "./adapters/sink/http.ts";`,
+    mostBytes: 11_000,
+  },
+];
+
+describe.each(cases)("$name", ({ entry, mostBytes }) => {
+  test(`is at most ${mostBytes} bytes`, async () => {
+    const { gzipBytes } = await bundle(entry);
+    expect(gzipBytes).toBeLessThanOrEqual(mostBytes);
+    // Far below would mean that something is missing from the bundle.
+    expect(gzipBytes).toBeGreaterThan(mostBytes * 0.8);
+  });
+
+  test("pulls in no governance, no schema library, no package at all", async () => {
+    const { inputs } = await bundle(entry);
+    expect(inputs.length).toBeGreaterThan(8);
+    expect(
+      inputs.filter((path) => /node_modules|governance\/|config\/|science\/|ledger\/|http\/|experiment\.ts/.test(path)),
+    ).toEqual([]);
+  });
+
+  test("runs without code generation", async () => {
+    const { text } = await bundle(entry);
+    expect(text).not.toMatch(/\beval\(|new Function/);
+  });
+});
