@@ -36,7 +36,9 @@ export const isServing = (state: LifecycleState): boolean => state === "Running"
 /** Surfaces stay claimed while the experiment could serve again without a new approval. */
 export const holdsSurfaces = (state: LifecycleState): boolean => isServing(state) || state === "Paused";
 
-const byLowerCase = new Map(lifecycleStates.map((state) => [state.toLowerCase(), state]));
+const byLowerCase = /* @__PURE__ */ new Map(
+  /* @__PURE__ */ lifecycleStates.map((state) => [state.toLowerCase(), state]),
+);
 
 /**
  * Reads a state name in any letter case.

@@ -38,8 +38,7 @@ const cases = [
   {
     name: "evaluation with trials, buffer and the HTTP sink",
     entry: `
-      export { httpRules } from "./src/evaluate.ts";
-      export { createExperiments } from "./src/evaluation/experiments.ts";
+      export { createExperiments, httpRules } from "./src/browser.ts";
       export { httpSink } from "./adapters/sink/http.ts";`,
     mostBytes: 11_000,
   },

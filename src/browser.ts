@@ -1,0 +1,9 @@
+/** `proviso/browser`: evaluation with trials, exposures and outcomes, without governance. A test holds its size. */
+export * from "./evaluate.ts";
+export {
+  createExperiments,
+  type Experiments,
+  type ExperimentsHealth,
+  type ExperimentsOptions,
+} from "./evaluation/experiments.ts";
+export type { Implementations, Trial, TrialOptions } from "./evaluation/trial.ts";
