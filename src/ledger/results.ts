@@ -1,5 +1,6 @@
 /** From counts to results: both sample ratio tests, each arm against control, and the signals that follow. Pure. */
-import type { LedgerCounts } from "./counts.ts";
+import type { MetricKind } from "../experiment.ts";
+import type { LedgerCounts, MetricTotals } from "./counts.ts";
 import { byVariant, groundOf, subjectsIn, type EpochPlan, type PlannedArm } from "./ground.ts";
 import { outcomeOf, type OutcomeResult } from "./outcomes.ts";
 import { sampleRatioOf, type SampleRatioReading } from "./sample-ratio.ts";
@@ -19,6 +20,8 @@ export interface ResultsInput {
   readonly epoch?: number;
   /** Plans of other epochs. A rise of the epoch may have changed the ratio, so one without a plan is not tested. */
   readonly earlier?: readonly EpochPlan[];
+  /** Declared kinds of metrics, for one that was sent with several. */
+  readonly kinds?: Readonly<Record<string, MetricKind>>;
   /** Two-sided level of the intervals; default 0.05. */
   readonly alpha?: number;
 }
@@ -34,6 +37,22 @@ export interface Results {
   readonly outcomes: Readonly<Record<string, OutcomeResult>>;
   readonly signals: readonly AnalysisSignal[];
 }
+
+/**
+ * A metric that was sent with two kinds is counted as two, and neither may hide the other: the declared kind has the
+ * plain name (without a declaration the first in alphabetical order), the others carry theirs in brackets, which no
+ * metric's name can hold.
+ */
+const named = (
+  metrics: readonly MetricTotals[],
+  declared: Readonly<Record<string, MetricKind>>,
+): readonly (readonly [string, MetricTotals])[] =>
+  metrics.map((metric) => {
+    const kinds = metrics.filter((other) => other.metric === metric.metric).map((other) => other.kind);
+    const wanted = Object.hasOwn(declared, metric.metric) ? declared[metric.metric] : undefined;
+    const plain = kinds.find((kind) => kind === wanted) ?? kinds.toSorted()[0];
+    return [metric.kind === plain ? metric.metric : `${metric.metric} (${metric.kind})`, metric] as const;
+  });
 
 /**
  * Results of one experiment from what its ledger counted. Sample ratios are tested within each epoch and contrasts
@@ -61,7 +80,10 @@ export const results = (input: ResultsInput): Results => {
     sampleRatio: readings.length > 1 ? { ...live, byEpoch: readings } : live,
     trustworthy: mismatches.length === 0,
     outcomes: Object.fromEntries(
-      counts.metrics.map((metric) => [metric.metric, outcomeOf(ground, metric, treatments, control, alpha)]),
+      named(counts.metrics, input.kinds ?? {}).map(([name, metric]) => [
+        name,
+        outcomeOf(ground, metric, treatments, control, alpha),
+      ]),
     ),
     signals: [
       ...mismatches.map(mismatchSignal),

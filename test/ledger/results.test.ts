@@ -546,3 +546,28 @@ test("no counts whatever give NaN, and the order of the rows changes nothing", (
     ),
   );
 });
+
+describe("a metric that was sent with two kinds", () => {
+  const metrics = [
+    metric("spent", "binary", [["control", "1", "1"]]),
+    metric("spent", "count", [["control", "7", "49"]]),
+  ];
+  const keysOf = (kinds?: Record<string, "binary" | "count">) =>
+    Object.entries(
+      results({
+        counts: countsOf([arm("control", 9), arm("treatment", 9)], { metrics }),
+        planned,
+        control: "control",
+        epoch: 1,
+        ...(kinds && { kinds }),
+      }).outcomes,
+    ).map(([name, { kind }]) => `${name}: ${kind}`);
+
+  test("is shown as two; the declared kind has the plain name", () => {
+    expect(keysOf({ spent: "count" })).toEqual(["spent (binary): binary", "spent: count"]);
+  });
+
+  test("without a declaration the first kind has it, whatever came first", () => {
+    expect(keysOf()).toEqual(["spent: binary", "spent (count): count"]);
+  });
+});

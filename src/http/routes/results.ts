@@ -4,9 +4,11 @@ import { ProvisoError } from "../../errors.ts";
 import { allocateBuckets } from "../../evaluation/allocation.ts";
 import { bucketCount } from "../../evaluation/rule-set.ts";
 import { controlOf } from "../../experiment.ts";
+import type { LedgerCounts } from "../../ledger/counts.ts";
+import { limits } from "../../limits.ts";
 import { results } from "../../ledger/results.ts";
 import { allow } from "../access.ts";
-import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
+import type { AppDependencies, AppEnvironment, LedgerReader, PlannedArm } from "../dependencies.ts";
 import { loadExperiment } from "../governed.ts";
 
 const looksOf = (value: string | undefined): "subject" | "checkpoint" => {
@@ -15,6 +17,20 @@ const looksOf = (value: string | undefined): "subject" | "checkpoint" => {
   throw new ProvisoError("invalid-request", "?looks= is subject or checkpoint", {
     errors: [{ path: "?looks", message: "subject, checkpoint" }],
   });
+};
+
+/** A look at every subject reads all of them, so a ledger that has too many is asked nothing of the kind. */
+const countsAtEverySubject = async (ledger: LedgerReader, planned: readonly PlannedArm[]): Promise<LedgerCounts> => {
+  const { arms } = await ledger.counts();
+  const subjects = arms.reduce((sum, arm) => sum + arm.subjects, 0);
+  if (subjects <= limits.subjectLooks) return ledger.counts({ looks: "subject", planned });
+  throw new ProvisoError(
+    "invalid-request",
+    `?looks=subject is for up to ${limits.subjectLooks} subjects; there are ${subjects}`,
+    {
+      errors: [{ path: "?looks", message: "checkpoint" }],
+    },
+  );
 };
 
 export const resultsRoutes = (dependencies: AppDependencies): Hono<AppEnvironment> =>
@@ -29,7 +45,9 @@ export const resultsRoutes = (dependencies: AppDependencies): Hono<AppEnvironmen
       variant: variant.key,
       share: (buckets[index] ?? 0) / bucketCount,
     }));
-    const counts = await dependencies.ledger(ref).counts(looks === "subject" ? { looks, planned } : {});
+    const ledger = dependencies.ledger(ref);
+    const counts = looks === "subject" ? await countsAtEverySubject(ledger, planned) : await ledger.counts();
+    const kinds = Object.fromEntries((measured.configuration.metrics ?? []).map(({ name, kind }) => [name, kind]));
     return context.json({
       experimentName: ref.experiment,
       state: state.lifecycle,
@@ -39,6 +57,6 @@ export const resultsRoutes = (dependencies: AppDependencies): Hono<AppEnvironmen
       received: counts.received,
       exposures: counts.exposures,
       outcomeEvents: counts.outcomes,
-      ...results({ counts, planned, control: controlOf(measured.configuration).key, epoch: state.epoch }),
+      ...results({ counts, planned, control: controlOf(measured.configuration).key, epoch: state.epoch, kinds }),
     });
   });
