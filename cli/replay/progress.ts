@@ -1,0 +1,56 @@
+/** What a replay shows while it runs: a bar on a terminal, a line now and then elsewhere. */
+import type { FeedProgress } from "./feed.ts";
+import { bar, count } from "./text.ts";
+
+export interface ProgressOptions {
+  readonly write: (text: string) => void;
+  readonly style: "bar" | "lines" | "none";
+  readonly unicode: boolean;
+  readonly totalRows: number;
+  /** ms of a clock that is never set back */
+  readonly now: () => number;
+}
+
+export interface Progress {
+  update(progress: FeedProgress): void;
+  /** Takes the bar away, so that what follows begins on a line of its own. */
+  end(): void;
+}
+
+const barMs = 100;
+const lineMs = 5_000;
+const barWidth = 24;
+
+export const createProgress = ({ write, style, unicode, totalRows, now }: ProgressOptions): Progress => {
+  const begun = now();
+  // Whoever reads lines has just been told what began; a bar is there at once.
+  let last = style === "bar" ? -Infinity : begun;
+  let drawn = false;
+  const describe = ({ stage, rows, sent, arrived }: FeedProgress): string => {
+    const seconds = (now() - begun) / 1_000;
+    const rate = seconds > 0 && arrived > 0 ? ` (${count(Math.round(arrived / seconds))}/s)` : "";
+    return stage === "sending"
+      ? `row ${count(rows)} of ${count(totalRows)}, ${count(sent)} events sent, ${count(arrived)} counted${rate}`
+      : `waiting for the ledger: ${count(arrived)} of ${count(sent)} events counted${rate}`;
+  };
+  return {
+    update(progress) {
+      const at = now();
+      if (style === "none" || at - last < (style === "bar" ? barMs : lineMs)) return;
+      last = at;
+      if (style === "lines") {
+        write(`${describe(progress)}\n`);
+        return;
+      }
+      const { stage, rows, sent, arrived } = progress;
+      const share = stage === "sending" ? rows / Math.max(1, totalRows) : arrived / Math.max(1, sent);
+      const filled = bar(share, barWidth, unicode).padEnd(barWidth, unicode ? "░" : ".");
+      write(`\r\u001B[2K${filled} ${String(Math.floor(share * 100)).padStart(3)} %  ${describe(progress)}`);
+      drawn = true;
+    },
+    end() {
+      if (drawn) write("\r\u001B[2K");
+      drawn = false;
+    },
+  };
+};

@@ -1,0 +1,97 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { once } from "node:events";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as v from "valibot";
+import { describe, expect, test } from "vitest";
+import { unstable_readConfig } from "wrangler";
+import { bindings, mentionedValues } from "../../cli/embedded.ts";
+import { assertUnused, markUsed } from "../../cli/state-lock.ts";
+
+const ConfigSchema = v.object({
+  name: v.string(),
+  main: v.string(),
+  compatibility_date: v.string(),
+  compatibility_flags: v.array(v.string()),
+  send_metrics: v.literal(false),
+  build: v.object({ command: v.string() }),
+  d1_databases: v.array(v.object({ binding: v.string(), database_name: v.string(), migrations_dir: v.string() })),
+  durable_objects: v.object({ bindings: v.array(v.object({ name: v.string(), class_name: v.string() })) }),
+  migrations: v.array(v.object({ new_sqlite_classes: v.optional(v.array(v.string()), []) })),
+  queues: v.object({
+    producers: v.array(v.object({ binding: v.string(), queue: v.string() })),
+    consumers: v.array(
+      v.object({
+        queue: v.string(),
+        max_batch_size: v.number(),
+        max_retries: v.number(),
+        dead_letter_queue: v.string(),
+      }),
+    ),
+  }),
+  vars: v.optional(v.record(v.string(), v.unknown()), {}),
+  rules: v.array(v.object({ type: v.string(), globs: v.array(v.string()) })),
+});
+
+test("wrangler.toml and the embedded Worker have the same bindings, classes and queues", () => {
+  const config = v.parse(ConfigSchema, unstable_readConfig({ config: "wrangler.toml" }));
+  const { migrations, ...described } = bindings;
+  expect(described).toEqual({
+    name: config.name,
+    compatibilityDate: config.compatibility_date,
+    compatibilityFlags: config.compatibility_flags,
+    database: { binding: config.d1_databases[0]?.binding, name: config.d1_databases[0]?.database_name },
+    objects: config.durable_objects.bindings.map(({ name, class_name: className }) => ({ binding: name, className })),
+    producers: config.queues.producers.map(({ binding, queue }) => ({ binding, queue })),
+    consumer: {
+      queue: config.queues.consumers[0]?.queue,
+      maxBatchSize: config.queues.consumers[0]?.max_batch_size,
+      maxRetries: config.queues.consumers[0]?.max_retries,
+      deadLetterQueue: config.queues.consumers[0]?.dead_letter_queue,
+    },
+  });
+  expect(config.d1_databases.map(({ migrations_dir: directory }) => directory)).toEqual([migrations]);
+  expect(config.queues.consumers).toHaveLength(1);
+  // Every class keeps its data in SQLite.
+  expect(config.migrations.flatMap(({ new_sqlite_classes: classes }) => classes)).toEqual(
+    bindings.objects.map(({ className }) => className),
+  );
+});
+
+test("a deployment does not believe development headers", () => {
+  const config = v.parse(ConfigSchema, unstable_readConfig({ config: "wrangler.toml" }));
+  expect(config.vars).toEqual({});
+});
+
+test("of the environment only what the DSL mentions reaches the Worker, and nothing that has the name of a binding", () => {
+  const environment = { TEAM: "core", SECRET: "s", DB: "x", EVENTS: "y", PROVISO_DEVELOPMENT: "no", EMPTY: "" };
+  const text = "a: ${TEAM}-${TEAM:-x} ${UNSET} ${DB} ${EVENTS:-} ${PROVISO_DEVELOPMENT} ${EMPTY} ${not a name}";
+  expect(mentionedValues(text, environment)).toEqual({ TEAM: "core", EMPTY: "" });
+});
+
+describe("a state directory has one server at a time", () => {
+  test("one that answers is found, one that was killed is not", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "proviso-lock-"));
+    try {
+      await assertUnused(join(directory, "new"), "new");
+      const server = createServer((_request, response) => response.end("{}")).listen(0, "127.0.0.1");
+      await once(server, "listening");
+      const address = server.address();
+      const port = typeof address === "object" && address !== null ? address.port : 0;
+      const release = await markUsed(directory, `http://127.0.0.1:${port}`);
+      await expect(assertUnused(directory, "here")).rejects.toThrow(
+        `http://127.0.0.1:${port} already serves from here: stop it, or choose another directory with --state DIR`,
+      );
+      server.closeAllConnections();
+      server.close();
+      await once(server, "close");
+      await assertUnused(directory, "here");
+      await release();
+      await writeFile(join(directory, "server"), "rubbish");
+      await assertUnused(directory, "here");
+    } finally {
+      await rm(directory, { recursive: true, force: true });
+    }
+  });
+});
