@@ -15,10 +15,11 @@ export interface CommandContext {
 }
 
 export interface Terminal {
-  readonly outIsTerminal: boolean;
-  readonly errIsTerminal: boolean;
-  /** Characters in a line; undefined when not a terminal. */
-  readonly columns: number | undefined;
+  /** Characters in a line of standard output and of standard error; undefined where that is no terminal. */
+  readonly outColumns: number | undefined;
+  readonly errColumns: number | undefined;
+  /** Whether standard error is shown in colours. */
+  readonly color: boolean;
   /** Whether block characters can be shown. */
   readonly unicode: boolean;
 }

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import type * as MiniflareModule from "miniflare";
 import type { Log, Miniflare, MiniflareOptions } from "miniflare";
 import { migrate, type Migration } from "../adapters/store/migrate.ts";
+import { loadDsl } from "../src/config/index.ts";
 import { CliFailure, messageOf } from "./failure.ts";
 import { dependencyVersion, packageRoot } from "./package-root.ts";
 
@@ -62,6 +63,12 @@ export interface EmbeddedWorker {
 
 const host = "127.0.0.1";
 
+/** The secret that the DSL takes its tokens from, if it does. */
+const tokenSecret = (dslText: string, environment: EmbeddedOptions["environment"]): readonly string[] => {
+  const loaded = loadDsl(dslText, { file: "proviso.yaml", environment });
+  return loaded.ok && loaded.value.governance.auth.type === "token" ? [loaded.value.governance.auth.secret] : [];
+};
+
 /** Values of the environment that the DSL mentions, and no others: they become bindings of the Worker. */
 export const mentionedValues = (
   dslText: string,
@@ -72,7 +79,10 @@ export const mentionedValues = (
     bindings.database.binding,
     ...[...bindings.objects, ...bindings.producers].map(({ binding }) => binding),
   ]);
-  const names = new Set([...dslText.matchAll(/\$\{([A-Za-z_][A-Za-z0-9_]*)/g)].map((match) => match[1] ?? ""));
+  const names = new Set([
+    ...[...dslText.matchAll(/\$\{([A-Za-z_][A-Za-z0-9_]*)/g)].map((match) => match[1] ?? ""),
+    ...tokenSecret(dslText, environment),
+  ]);
   return Object.fromEntries(
     [...names].flatMap((name) => {
       const value = environment[name];

@@ -88,9 +88,9 @@ export const runProcess = async (): Promise<void> => {
       out: (text) => process.stdout.write(text),
       err: (text) => process.stderr.write(text),
       terminal: {
-        outIsTerminal: process.stdout.isTTY,
-        errIsTerminal: process.stderr.isTTY,
-        columns: process.stdout.isTTY ? process.stdout.columns : undefined,
+        outColumns: process.stdout.isTTY ? process.stdout.columns : undefined,
+        errColumns: process.stderr.isTTY ? process.stderr.columns : undefined,
+        color: process.stderr.isTTY && (process.env["NO_COLOR"] ?? "") === "",
         unicode: isUnicode(process.env),
       },
     });

@@ -2,6 +2,7 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
 import canonicalize from "canonicalize";
+import { limits } from "./limits.ts";
 
 /** Anything JSON can say. Digests are taken of these only, so nothing can hide in a prototype or a getter. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json | undefined };
@@ -25,23 +26,46 @@ export const sha256Hex = (text: string): string => bytesToHex(sha256(utf8ToBytes
 /** SHA-256, hex, of the canonical JSON of a value: two values have one digest exactly when JSON cannot tell them apart. */
 export const digestOf = (value: unknown): string => sha256Hex(canonicalJson(value));
 
+const pointerToken = (key: string): string => `/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`;
+
+const isStorableText = (text: string): boolean => !text.includes("\u0000") && text.isWellFormed();
+
+interface Place {
+  readonly value: unknown;
+  readonly path: string;
+  readonly depth: number;
+}
+
 /**
- * Finds text that a store would change under our hands: D1 and Postgres alter U+0000 and lone surrogates, and a
- * hash over text that changes at rest proves nothing. Such text is refused at the door.
+ * Finds what a store would change under our hands, or cannot hold: D1 and Postgres alter U+0000 and lone surrogates,
+ * and a hash over text that changes at rest proves nothing; JSON has no NaN and no Infinity, though `1e400` parses as
+ * one; and deeper nesting than `depthMax` is more than SQLite's JSON and small stacks take. It is refused at
+ * the door. The walk does not recurse, so a hostile depth costs no stack.
  *
- * @returns the JSON Pointer of the first such string (a key or a value), or undefined
+ * @returns the JSON Pointer of the first such place and what was wanted there, or undefined
  */
-export const findUnstorableText = (value: unknown, path = ""): string | undefined => {
-  if (typeof value === "string") return value.includes("\u0000") || !value.isWellFormed() ? path : undefined;
-  if (typeof value !== "object" || value === null) return undefined;
-  for (const [key, member] of Object.entries(value)) {
-    const memberPath = `${path}/${key.replaceAll("~", "~0").replaceAll("/", "~1")}`;
-    if (key.includes("\u0000") || !key.isWellFormed()) return memberPath;
-    const found = findUnstorableText(member, memberPath);
-    if (found !== undefined) return found;
+export const findUnstorable = (
+  root: unknown,
+  depthMax: number = limits.jsonDepth,
+): { readonly path: string; readonly message: string } | undefined => {
+  const stack: Place[] = [{ value: root, path: "", depth: 0 }];
+  for (let place = stack.pop(); place !== undefined; place = stack.pop()) {
+    const { value, path, depth } = place;
+    if (typeof value === "string" && !isStorableText(value)) return { path, message: wellFormed };
+    if (typeof value === "number" && !Number.isFinite(value)) return { path, message: "a number that JSON can say" };
+    if (typeof value !== "object" || value === null) continue;
+    if (depth >= depthMax) return { path, message: `at most ${depthMax} levels of nesting` };
+    for (const [key, member] of Object.entries(value).toReversed()) {
+      const memberPath = path + pointerToken(key);
+      if (!isStorableText(key)) return { path: memberPath, message: wellFormed };
+      if (typeof member !== "boolean" && member !== null)
+        stack.push({ value: member, path: memberPath, depth: depth + 1 });
+    }
   }
   return undefined;
 };
+
+const wellFormed = "text without U+0000 and without lone surrogates";
 
 const utf8 = new TextEncoder();
 

@@ -11,7 +11,6 @@ export const errorCodes = [
   "version-not-found",
   "proposal-not-found",
   "not-found",
-  "method-not-allowed",
   "invalid-transition",
   "approval-required",
   "approval-stale",

@@ -4,7 +4,7 @@ import { canonicalJson, byteLength, digestOf } from "./canonical.ts";
 import { TargetingSchema } from "./evaluation/targeting-schema.ts";
 import { limits } from "./limits.ts";
 import { differ, exactlyOne } from "./list-checks.ts";
-import { NameSchema } from "./scope.ts";
+import { ExperimentNameSchema, NameSchema } from "./scope.ts";
 
 const prose = (characters: number) => v.pipe(v.string(), v.maxLength(characters, `at most ${characters} characters`));
 
@@ -42,7 +42,7 @@ export const assignmentPolicies = ["bestEffort"] as const;
 const hundredths = (value: number): boolean => Math.abs(value * 100 - Math.round(value * 100)) < 1e-9;
 
 const ConfigurationObject = v.strictObject({
-  name: NameSchema,
+  name: ExperimentNameSchema,
   description: v.optional(prose(10_000)),
   owner: v.optional(prose(256)),
   labels: v.optional(v.record(prose(128), prose(1_024))),

@@ -12,6 +12,10 @@ export const limits = {
   /** Room for a full batch of ordinary events; a batch of 1,000 events of 32 KiB must be sent in parts. */
   batchBytes: 8 * 1024 * 1024,
   requestBytes: 512 * 1024,
+  /** Levels of lists and objects in anything that is stored. */
+  jsonDepth: 64,
+  /** Places that one refusal names. */
+  reportedErrors: 100,
   idempotencyKeyCharacters: 256,
   targetingDepth: 8,
   targetingNodes: 200,
@@ -23,6 +27,8 @@ export const limits = {
   /** Above this, the sequential test has no look at every subject: it reads and sorts all of them. */
   subjectLooks: 2_000_000,
   pageRows: 1_000,
+  /** Rows that may hold a whole configuration each. */
+  heavyPageRows: 100,
   metrics: 100,
   surfaces: 32,
   openProposals: 50,

@@ -31,6 +31,15 @@ export const NameSchema = v.pipe(
   v.check((name) => name !== "__proto__", "a name other than __proto__"),
 );
 
+/** Names that routes beside `/{name}` have. */
+const reservedNames: readonly string[] = ["proposals", "import"];
+
+/** Names of experiments: {@link NameSchema} without those that paths of the API already mean something by. */
+export const ExperimentNameSchema = v.pipe(
+  NameSchema,
+  v.check((name) => !reservedNames.includes(name), `a name other than ${reservedNames.join(" and ")}`),
+);
+
 /** True for a string that {@link NameSchema} accepts. */
 export const isName = (value: string): boolean => v.is(NameSchema, value);
 

@@ -16,7 +16,7 @@ import { parseTokens, tokenIdentity } from "../src/http/token-identity.ts";
 import { defaultScope, type ExperimentRef, refKey } from "../src/scope.ts";
 import { errorMetric } from "../src/ledger/batch.ts";
 import type { ConsumerDependencies } from "./consumer.ts";
-import type { LedgerStub, WorkerEnv } from "./env.ts";
+import type { ExperimentStub, LedgerStub, WorkerEnv } from "./env.ts";
 import { reportError } from "./report.ts";
 
 export type ReadDsl =
@@ -56,15 +56,16 @@ export const storeOf = (env: WorkerEnv, dsl: Dsl): GovernanceStore => {
     case "d1":
       return d1Store({ database: databaseOf(env, database) });
     case "memory": {
-      const object = env.EXPERIMENTS.getByName(memoryObject);
+      // A stub belongs to the request that made it, and this store serves many: each call makes its own.
+      const object = (): ExperimentStub => env.EXPERIMENTS.getByName(memoryObject);
       return {
         name: "memory",
-        load: (ref, options) => object.load(ref, options),
-        history: (ref, query) => object.history(ref, query),
-        list: (scope, query) => object.list(scope, query),
+        load: (ref, options) => object().load(ref, options),
+        history: (ref, query) => object().history(ref, query),
+        list: (scope, query) => object().list(scope, query),
         commit: () => Promise.reject(new TypeError("memory store: only its own object commits to it")),
         check: async () => {
-          await object.list(defaultScope, { limit: 1 });
+          await object().list(defaultScope, { limit: 1 });
         },
       };
     }

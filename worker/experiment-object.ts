@@ -16,6 +16,7 @@ import type {
 import type { ExperimentRef, Scope } from "../src/scope.ts";
 import { governorOptions, readDsl, storeOf } from "./compose.ts";
 import type { ExperimentStub, WorkerEnv } from "./env.ts";
+import { reportError } from "./report.ts";
 
 /**
  * The object gives order, not exclusion: over D1 two commands could interleave at an `await`. The governor's lock
@@ -33,14 +34,15 @@ export class ExperimentObject extends DurableObject<WorkerEnv> implements Experi
     this.#governor = createGovernor(governorOptions(env, read.dsl, this.#store));
   }
 
-  /** Errors lose their code on the way out of an object, so an expected failure leaves as a value. */
+  /** Errors lose their code on the way out of an object, so a failure leaves as a value, and its cause is reported here. */
   async execute(request: CommandRequest): Promise<CommandAnswer> {
     try {
       return await this.#governor.execute(request);
     } catch (error) {
+      reportError(error);
       if (error instanceof ProvisoError)
         return { ok: false, code: error.code, message: error.message, details: error.details };
-      throw error;
+      return { ok: false, code: "internal", message: "an unexpected error; it has been reported", details: {} };
     }
   }
 

@@ -15,8 +15,8 @@ export { LedgerObject } from "./ledger-object.ts";
 interface Working {
   readonly app: ReturnType<typeof createApp>;
   readonly dsl: Dsl;
-  /** True once this isolate has seen the declared experiments written, or tried and reported why not. */
-  declared: boolean;
+  /** When this isolate writes the declared experiments, if it still has to; ms since 1970. */
+  declareAt: number | null;
 }
 
 /** Why this deployment can answer nothing: every request gets this. */
@@ -24,6 +24,9 @@ interface Broken {
   readonly message: string;
   readonly errors: readonly LocatedError[];
 }
+
+/** A store that was away is asked again, but not by every request. */
+const declareAgainMs = 5_000;
 
 /** Text and bindings do not change while an isolate lives, so what follows from them is made once. */
 let composition: Working | Broken | undefined;
@@ -37,7 +40,7 @@ const compose = (env: WorkerEnv): Working | Broken => {
     };
   }
   try {
-    return { app: createApp(appDependencies(env, read.dsl)), dsl: read.dsl, declared: false };
+    return { app: createApp(appDependencies(env, read.dsl)), dsl: read.dsl, declareAt: 0 };
   } catch (error) {
     if (error instanceof ProvisoError) return { message: error.message, errors: [] };
     throw error;
@@ -49,11 +52,17 @@ const handler: ExportedHandler<WorkerEnv> = {
     composition ??= compose(env);
     if ("message" in composition)
       return problemResponse("invalid-dsl", composition.message, { errors: composition.errors });
-    if (!composition.declared && new URL(request.url).pathname.startsWith("/api/")) {
+    const { declareAt } = composition;
+    if (declareAt !== null && Date.now() >= declareAt && new URL(request.url).pathname.startsWith("/api/")) {
       // Every early request does it for itself: what another request has begun stops when that one is answered, and
       // whoever waits for its promise then waits for ever.
-      await applyDeclared(env, composition.dsl).catch(reportError);
-      composition.declared = true;
+      composition.declareAt = await applyDeclared(env, composition.dsl).then(
+        () => null,
+        (error: unknown) => {
+          reportError(error);
+          return Date.now() + declareAgainMs;
+        },
+      );
     }
     return composition.app.fetch(request, env, context);
   },

@@ -19,7 +19,7 @@ deployment; under \`wrangler dev\` (WRANGLER_COMMAND=dev) its errors are printed
     const file = findDsl(context);
     const text = await readDsl(file);
     const result = judgeDsl(file, text, context.environment);
-    context.err(explain(result, text, context.terminal.errIsTerminal));
+    context.err(explain(result, text, context.terminal.color));
     if (!result.ok && context.environment["WRANGLER_COMMAND"] !== "dev") return 1;
     await mkdir(join(context.directory, target[0]), { recursive: true });
     await writeFile(join(context.directory, ...target), text);

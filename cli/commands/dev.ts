@@ -20,7 +20,7 @@ const portOf = (text: string | undefined): number => {
 
 const describe = (file: DslFile, text: string, context: CommandContext): string => {
   const result = judgeDsl(file, text, context.environment);
-  const problems = explain(result, text, context.terminal.errIsTerminal);
+  const problems = explain(result, text, context.terminal.color);
   return result.ok
     ? `${problems}  DSL    ${file.name}: ${summarize(result)}\n`
     : `${problems}  DSL    ${file.name} is not valid: every request is answered 500 until it is\n`;

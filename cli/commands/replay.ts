@@ -1,13 +1,8 @@
 /** `proviso replay`: a real experiment's rows through the whole product, and what it finds. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { basename, join, resolve } from "node:path";
+import { basename, resolve } from "node:path";
 import type { Command, CommandContext } from "../command.ts";
-import { explain, findDsl, judgeDsl, readDsl } from "../dsl-file.ts";
-import { startEmbedded } from "../embedded.ts";
-import { CliFailure } from "../failure.ts";
-import { startGuard } from "../guarded.ts";
-import { type Client, createClient } from "../replay/client.ts";
+import { CliFailure, usageFailure } from "../failure.ts";
+import { type Client, createClient, type Tokens } from "../replay/client.ts";
 import { locateColumns, openReplayRows } from "../replay/columns.ts";
 import { replayDocument, type ReplayOutcome } from "../replay/document.ts";
 import { createEncoder, type RejectedRow } from "../replay/encode.ts";
@@ -15,6 +10,7 @@ import { feed } from "../replay/feed.ts";
 import { exposureIds } from "../replay/ids.ts";
 import { type Started, startExperiment } from "../replay/lifecycle.ts";
 import { readReplayOptions, type ReplayOptions, replayOptions } from "../replay/options.ts";
+import { type Target, withOwnServer } from "../replay/own-server.ts";
 import {
   comparePlan,
   describePlan,
@@ -32,37 +28,14 @@ import { type Survey, surveyFile } from "../replay/survey.ts";
 const shownRows = 5;
 const columnsDefault = 100;
 
-/** A server of our own, on storage that goes with it. */
-const withEmbedded = async (context: CommandContext, work: (url: string) => Promise<number>): Promise<number> => {
-  const file = findDsl(context);
-  const text = await readDsl(file);
-  const judged = judgeDsl(file, text, context.environment);
-  if (!judged.ok) {
-    context.err(explain(judged, text, context.terminal.errIsTerminal));
-    throw new CliFailure(`${file.name} is not valid`);
-  }
-  const guard = startGuard();
-  const directory = await mkdtemp(join(tmpdir(), "proviso-"));
-  guard.removeAtEnd(directory);
-  try {
-    const worker = await startEmbedded({
-      port: 0,
-      stateDirectory: directory,
-      dslText: text,
-      environment: context.environment,
-      onLog: (level, message) => {
-        if (level !== "info" && !context.signal.aborted) context.err(`${message}\n`);
-      },
-    });
-    try {
-      return await work(worker.url);
-    } finally {
-      await worker.stop();
-    }
-  } finally {
-    await rm(directory, { recursive: true, force: true, maxRetries: 10 });
-    guard.release();
-  }
+/** Tokens for a server that asks for them. */
+const tokensOf = ({ environment }: CommandContext): Tokens => {
+  const author = environment["PROVISO_AUTHOR_TOKEN"];
+  const approver = environment["PROVISO_APPROVER_TOKEN"];
+  if (author === undefined && approver === undefined) return {};
+  if (author === undefined || approver === undefined)
+    throw usageFailure("PROVISO_AUTHOR_TOKEN and PROVISO_APPROVER_TOKEN belong to two people: set both, or neither");
+  return { author, approver };
 };
 
 const start = (client: Client, options: ReplayOptions, survey: Survey, context: CommandContext): Promise<Started> => {
@@ -98,19 +71,19 @@ const finalResults = async (client: Client, options: ReplayOptions, context: Com
 };
 
 const progressStyle = (options: ReplayOptions, { terminal }: CommandContext): ProgressOptions["style"] => {
-  if (terminal.errIsTerminal) return "bar";
+  if (terminal.errColumns !== undefined) return "bar";
   return options.json ? "none" : "lines";
 };
 
 const replayTo = async (
-  url: string,
+  { url, tokens }: Target,
   file: RowFile,
   survey: Survey,
   options: ReplayOptions,
   context: CommandContext,
 ): Promise<number> => {
   const { signal, terminal } = context;
-  const client = createClient({ url, ref: options.ref, signal });
+  const client = createClient({ url, ref: options.ref, signal, tokens });
   const started = await start(client, options, survey, context);
   for (const warning of comparePlan(
     started.variants.map(({ key }) => key),
@@ -124,6 +97,7 @@ const replayTo = async (
     write: context.err,
     style: progressStyle(options, context),
     unicode: terminal.unicode,
+    columns: terminal.errColumns ?? columnsDefault,
     totalRows: survey.rows,
     now: () => performance.now(),
   });
@@ -156,7 +130,7 @@ const replayTo = async (
   else {
     const control = started.variants.find((variant) => variant.control === true)?.key ?? "";
     context.out(
-      replayReport(outcome, { columns: terminal.columns ?? columnsDefault, unicode: terminal.unicode, control }),
+      replayReport(outcome, { columns: terminal.outColumns ?? columnsDefault, unicode: terminal.unicode, control }),
     );
   }
   return 0;
@@ -171,7 +145,8 @@ export const replay: Command = {
 sends every row in file order as an exposure and its outcomes through the HTTP ingest, the queue and the ledger, waits
 until the ledger has them, and prints arms, sample ratio tests and outcomes. Without --url it starts the Worker by
 itself, on temporary storage, with PROVISO_CONFIG (else proviso.yaml here, else the example of the package) as its DSL,
-and stops it at the end.
+and stops it at the end. A server that asks for tokens gets those of PROVISO_AUTHOR_TOKEN (roles editor, operator,
+ingest) and PROVISO_APPROVER_TOKEN (role approver).
 
 Running it again sends the same outcomes, which count once, and new exposures, which count as repeats. An empty cell is
 no outcome. A row with a cell that cannot be read is rejected as a whole, counted, and the first ${shownRows} are shown.
@@ -191,7 +166,9 @@ Times without a zone are UTC.`,
         survey.variants,
       );
     }
-    const work = (url: string): Promise<number> => replayTo(url, file, survey, options, context);
-    return options.url === undefined ? withEmbedded(context, work) : work(options.url);
+    const work = (target: Target): Promise<number> => replayTo(target, file, survey, options, context);
+    return options.url === undefined
+      ? withOwnServer(context, work)
+      : work({ url: options.url, tokens: tokensOf(context) });
   },
 };

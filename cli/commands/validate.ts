@@ -24,11 +24,11 @@ it is not, 2 for a wrong call.`,
       return result.ok ? 0 : 1;
     }
     if (result.ok) {
-      context.err(explain(result, text, context.terminal.errIsTerminal));
+      context.err(explain(result, text, context.terminal.color));
       context.out(`${file.name} is valid: ${summarize(result)}\n`);
       return 0;
     }
-    context.err(explain(result, text, context.terminal.errIsTerminal));
+    context.err(explain(result, text, context.terminal.color));
     return 1;
   },
 };

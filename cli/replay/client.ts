@@ -3,16 +3,17 @@ import * as v from "valibot";
 import type { ExperimentRef } from "../../src/scope.ts";
 import { CliFailure, messageOf } from "../failure.ts";
 
-/** Who acts. The server believes it in development identity, and nowhere else. */
+/** Who acts. A server with development identity believes the id and the roles; any other goes by the token. */
 export interface Person {
+  readonly part: "author" | "approver";
   readonly id: string;
   readonly roles: readonly string[];
 }
 
 /** Writes the experiment, proposes it and starts it. */
-export const author: Person = { id: "replay-author", roles: ["editor", "operator"] };
+export const author: Person = { part: "author", id: "replay-author", roles: ["editor", "operator"] };
 /** Approves what the author proposed: nobody approves their own proposal. */
-export const approver: Person = { id: "replay-approver", roles: ["approver"] };
+export const approver: Person = { part: "approver", id: "replay-approver", roles: ["approver"] };
 
 export interface Answer {
   readonly status: number;
@@ -78,18 +79,23 @@ export interface ClientOptions {
   readonly url: string;
   readonly ref: ExperimentRef;
   readonly signal: AbortSignal;
+  readonly tokens?: Tokens;
 }
+
+/** Bearer tokens, for servers that ask for them. That of the author also takes in events. */
+export type Tokens = Readonly<Partial<Record<Person["part"], string>>>;
 
 /** A failure below HTTP: nothing answered, or not in time. */
 export class Unreachable extends CliFailure {}
 
-const identity = ({ id, roles }: Person): Readonly<Record<string, string>> => ({
-  "x-proviso-actor": id,
-  "x-proviso-roles": roles.join(","),
-  "x-proviso-actor-kind": "human",
-});
+const identity = ({ part, id, roles }: Person, tokens: Tokens): Readonly<Record<string, string>> => {
+  const token = tokens[part];
+  return token === undefined
+    ? { "x-proviso-actor": id, "x-proviso-roles": roles.join(","), "x-proviso-actor-kind": "human" }
+    : { authorization: `Bearer ${token}` };
+};
 
-export const createClient = ({ url, ref, signal }: ClientOptions): Client => {
+export const createClient = ({ url, ref, signal, tokens = {} }: ClientOptions): Client => {
   const scope = new URLSearchParams({ tenant: ref.tenant, environment: ref.environment }).toString();
   const request = async (target: string, init: RequestInit): Promise<Answer> => {
     // Not AbortSignal.timeout: its timer would keep each request, and its body, until the time is over.
@@ -116,10 +122,14 @@ export const createClient = ({ url, ref, signal }: ClientOptions): Client => {
     experiment: (person, method, path, options = {}) =>
       request(`${base}${path}?${scope}${options.query === undefined ? "" : `&${options.query}`}`, {
         method,
-        headers: { ...json, ...identity(person), ...options.headers },
+        headers: { ...json, ...identity(person, tokens), ...options.headers },
         ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
       }),
     ingest: (body) =>
-      request(`${url}/api/events?${scope}`, { method: "POST", headers: { ...json, ...identity(author) }, body }),
+      request(`${url}/api/events?${scope}`, {
+        method: "POST",
+        headers: { ...json, ...identity(author, tokens) },
+        body,
+      }),
   };
 };

@@ -11,7 +11,6 @@ import { describePlan, type PlannedVariant } from "./plan.ts";
 const ProposalSchema = v.object({
   targetState: v.string(),
   changeDigest: v.string(),
-  approvals: v.array(v.object({ actor: v.nullable(v.string()), decision: v.string() })),
 });
 type Proposal = v.InferOutput<typeof ProposalSchema>;
 
@@ -70,9 +69,6 @@ const isLostRace = (answer: Answer): boolean => {
 const ifMatch = ({ etag }: { readonly etag: string | null }): Readonly<Record<string, string>> =>
   etag === null ? {} : { "if-match": etag };
 
-const isApproved = ({ approvals }: Proposal): boolean =>
-  approvals.some(({ actor, decision }) => actor === approver.id && decision === "approve");
-
 const whatToDo = {
   Paused: "resume it (move it to Running) first",
   RolledBack: "put it back to Draft first",
@@ -114,23 +110,25 @@ export const startExperiment = async (input: StartInput): Promise<Started> => {
     onStep(`${author.id} created ${experiment}: ${describePlan(variants)}`);
   };
 
-  /** False when somebody was faster. */
-  const approve = async (proposal: Proposal, snapshot: Snapshot): Promise<boolean> => {
+  /** Changes that the approver has said yes to. */
+  const approved = new Set<string>();
+
+  const approve = async (proposal: Proposal, snapshot: Snapshot): Promise<void> => {
     const { changeDigest, targetState } = proposal;
     const answer = await write(approver, "/approvals", { decision: "approve", changeDigest }, ifMatch(snapshot));
-    if (isLostRace(answer) || problemOf(answer)?.code === "approval-stale") return false;
+    if (isLostRace(answer) || problemOf(answer)?.code === "approval-stale") return;
     if (answer.status >= 300) {
       throw new CliFailure(
         `the move of ${experiment} to ${targetState} cannot be approved: ${describeProblem(answer)}`,
       );
     }
+    approved.add(changeDigest);
     onStep(`${approver.id} approved the move to ${targetState} (${changeDigest.slice(0, 12)})`);
-    return true;
   };
 
   const move = async (snapshot: Snapshot, targetState: LifecycleState): Promise<void> => {
     const open = snapshot.proposals.find((proposal) => proposal.targetState === targetState);
-    if (open !== undefined && !isApproved(open)) {
+    if (open !== undefined && !approved.has(open.changeDigest)) {
       await approve(open, snapshot);
       return;
     }

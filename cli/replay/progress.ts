@@ -6,6 +6,8 @@ export interface ProgressOptions {
   readonly write: (text: string) => void;
   readonly style: "bar" | "lines" | "none";
   readonly unicode: boolean;
+  /** Characters in a line: one that went on in the next could not be drawn over. */
+  readonly columns: number;
   readonly totalRows: number;
   /** ms of a clock that is never set back */
   readonly now: () => number;
@@ -21,17 +23,17 @@ const barMs = 100;
 const lineMs = 5_000;
 const barWidth = 24;
 
-export const createProgress = ({ write, style, unicode, totalRows, now }: ProgressOptions): Progress => {
+export const createProgress = ({ write, style, unicode, columns, totalRows, now }: ProgressOptions): Progress => {
   const begun = now();
   // Whoever reads lines has just been told what began; a bar is there at once.
   let last = style === "bar" ? -Infinity : begun;
   let drawn = false;
   const describe = ({ stage, rows, sent, arrived }: FeedProgress): string => {
     const seconds = (now() - begun) / 1_000;
-    const rate = seconds > 0 && arrived > 0 ? ` (${count(Math.round(arrived / seconds))}/s)` : "";
+    const rate = seconds > 0 && sent > 0 ? ` (${count(Math.round(sent / seconds))}/s)` : "";
     return stage === "sending"
-      ? `row ${count(rows)} of ${count(totalRows)}, ${count(sent)} events sent, ${count(arrived)} counted${rate}`
-      : `waiting for the ledger: ${count(arrived)} of ${count(sent)} events counted${rate}`;
+      ? `row ${count(rows)} of ${count(totalRows)}, ${count(sent)} events sent${rate}`
+      : `waiting for the ledger: ${count(arrived)} of ${count(sent)} events counted`;
   };
   return {
     update(progress) {
@@ -45,7 +47,8 @@ export const createProgress = ({ write, style, unicode, totalRows, now }: Progre
       const { stage, rows, sent, arrived } = progress;
       const share = stage === "sending" ? rows / Math.max(1, totalRows) : arrived / Math.max(1, sent);
       const filled = bar(share, barWidth, unicode).padEnd(barWidth, unicode ? "░" : ".");
-      write(`\r\u001B[2K${filled} ${String(Math.floor(share * 100)).padStart(3)} %  ${describe(progress)}`);
+      const line = `${filled} ${String(Math.floor(share * 100)).padStart(3)} %  ${describe(progress)}`;
+      write(`\r\u001B[2K${line.slice(0, columns - 1)}`);
       drawn = true;
     },
     end() {

@@ -25,7 +25,6 @@ export interface RowFile {
   readonly path: string;
   readonly format: "csv" | "ndjson";
   readonly compressed: boolean;
-  readonly bytes: number;
 }
 
 export interface OpenRows {
@@ -55,7 +54,7 @@ export const findRowFile = async (path: string): Promise<RowFile> => {
   try {
     const found = await stat(path);
     if (!found.isFile()) throw new CliFailure(`${path} is not a file`);
-    return { path, format, compressed, bytes: found.size };
+    return { path, format, compressed };
   } catch (cause) {
     if (cause instanceof CliFailure) throw cause;
     const missing = cause instanceof Error && "code" in cause && cause.code === "ENOENT";

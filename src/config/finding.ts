@@ -1,5 +1,5 @@
 /** What can be wrong with a configuration, before and after it is put into words and placed in its file. */
-import { findUnstorableText } from "../canonical.ts";
+import { findUnstorable } from "../canonical.ts";
 import { type Path, pointer } from "./path.ts";
 
 /** One thing that is wrong in a configuration. */
@@ -74,7 +74,7 @@ export const describeValue = (value: unknown): string => {
 };
 
 /** A text that a database would alter at rest, under the digests that were taken of it. */
-export const isStorable = (text: string): boolean => findUnstorableText(text) === undefined;
+export const isStorable = (text: string): boolean => findUnstorable(text) === undefined;
 
 export const storableText = "text without U+0000 and lone surrogates, which databases alter";
 

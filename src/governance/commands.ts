@@ -35,6 +35,8 @@ export interface Evidence extends PolicyEvidence {
   readonly ref: ExperimentRef;
   readonly actor: ActorRecord;
   readonly policySet: PolicySet;
+  /** What the store has just refused to give, because another experiment holds it; null otherwise. */
+  readonly claimed: { readonly claim: string; readonly holder: string } | null;
   /** For a proposal that this command may open. */
   readonly proposalId: string;
   /** For the salt of an experiment that names none. */

@@ -4,6 +4,7 @@ import type { Configuration } from "../experiment.ts";
 import type { Scope } from "../scope.ts";
 import type { Actor } from "./actor.ts";
 import type { CommandAnswer, Governor } from "./governor.ts";
+import { etagOf } from "./present.ts";
 import type { ExperimentState } from "./state.ts";
 import type { GovernanceStore } from "./store.ts";
 
@@ -18,6 +19,9 @@ export interface DeclaredExperiments {
   /** Also write a new version of an experiment that exists and reads differently now. */
   readonly enableAutoVersioning: boolean;
 }
+
+/** Several isolates of one deployment start at once, and each finds the same to do. */
+const doneByAnother: readonly string[] = ["experiment-exists", "precondition-failed"];
 
 type Refused = Extract<CommandAnswer, { ok: false }>;
 
@@ -45,8 +49,9 @@ export const writeDeclared = async (options: DeclaredExperiments): Promise<reado
       (enableAutoVersioning && state.lifecycle !== "Archived" && differs(configuration, state))
     ) {
       const command = { type: "WriteVersion", configuration, createOnly: state === undefined } as const;
-      const answer = await governor(ref).execute({ ref, actor: declarer, command });
-      if (!answer.ok && answer.code !== "experiment-exists") refused.push(answer);
+      const based = loaded === null ? {} : { ifMatch: etagOf(loaded.snapshot) };
+      const answer = await governor(ref).execute({ ref, actor: declarer, command, ...based });
+      if (!answer.ok && !doneByAnother.includes(answer.code)) refused.push(answer);
     }
   }
   return refused;

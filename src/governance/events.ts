@@ -28,6 +28,8 @@ export interface GateResult {
   readonly satisfied: boolean;
   /** What is missing, in words; absent when satisfied. */
   readonly missing?: string;
+  /** Whose approvals counted; absent for a gate that counts none. */
+  readonly approvedBy?: readonly PersonalRef[];
 }
 
 /** A change that must be decided. */
@@ -54,7 +56,12 @@ interface Payloads {
     readonly configuration: SettledConfiguration;
     readonly changeDescription?: PersonalRef;
   };
-  ProposalOpened: Change & { readonly proposal: string; readonly reason?: PersonalRef; readonly expiresAt?: string };
+  ProposalOpened: Change & {
+    readonly proposal: string;
+    readonly reason?: PersonalRef;
+    readonly metadata?: PersonalRef;
+    readonly expiresAt?: string;
+  };
   ApprovalGiven: { readonly proposal: string; readonly changeDigest: string; readonly reason?: PersonalRef };
   ApprovalDeclined: { readonly proposal: string; readonly changeDigest: string; readonly reason?: PersonalRef };
   /** A person took back what they had said of a proposal, whichever it was. */
@@ -72,10 +79,13 @@ interface Payloads {
   };
   /** Somebody tried and was stopped. It moves the log, not the snapshot. */
   ChangeDenied: Change & {
+    /** What was tried: to make the change, or to approve it. */
+    readonly attempt: "make" | "approve";
     readonly code: string;
     readonly gates: readonly GateResult[];
     readonly policies: readonly PolicyResult[];
     readonly reason?: PersonalRef;
+    readonly metadata?: PersonalRef;
   };
 }
 

@@ -1,7 +1,8 @@
 /** Looks up, before the decision, what the policies of one change will want to know. Under a deadline, outside any lock of the store. */
+import { limits } from "../limits.ts";
 import type { ExperimentRef } from "../scope.ts";
 import type { Command } from "./commands.ts";
-import type { ErrorTelemetry, PolicyEvidence, RunningExperiment } from "./policies/policy.ts";
+import type { ErrorTelemetry, PolicyEvidence, OtherExperiment } from "./policies/policy.ts";
 import { applicable, type PolicySet } from "./policy-set.ts";
 import type { ExperimentState } from "./state.ts";
 import type { GovernanceStore } from "./store.ts";
@@ -22,56 +23,73 @@ interface Question {
   readonly store: GovernanceStore;
   readonly telemetry: Telemetry;
   readonly now: number;
+  readonly report: (error: unknown) => void;
 }
 
 /** A policy must not keep a change waiting for a ledger that does not answer. */
 const deadlineMs = 2_000;
 
-const withinDeadline = async <T>(task: Promise<T>): Promise<T> => {
+/** Stands for an answer that did not come; its cause is reported, and never told: it may hold what must not be. */
+type Missing = { readonly missing: string };
+
+const withinDeadline = async <T>(task: Promise<T>, report: Question["report"]): Promise<T | Missing> => {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${deadlineMs} ms`)), deadlineMs);
+  const late = new Promise<Missing>((resolve) => {
+    timer = setTimeout(() => resolve({ missing: `no answer within ${deadlineMs} ms` }), deadlineMs);
+  });
+  const failed = task.catch((cause: unknown): Missing => {
+    report(cause);
+    return { missing: "it could not be read" };
   });
   try {
-    return await Promise.race([task, late]);
+    return await Promise.race([failed, late]);
   } finally {
     if (timer !== undefined) clearTimeout(timer);
   }
 };
 
-const readErrors = async ({ ref, telemetry, now }: Question): Promise<ErrorTelemetry> => {
+const isMissing = (answer: object): answer is Missing => "missing" in answer;
+
+const readErrors = async ({ ref, telemetry, now, report }: Question): Promise<ErrorTelemetry> => {
   const at = new Date(now).toISOString();
-  try {
-    return { status: "available", at, ...(await withinDeadline(telemetry.errors(ref))) };
-  } catch (cause) {
-    return { status: "unavailable", at, reason: cause instanceof Error ? cause.message : String(cause) };
-  }
+  const answer = await withinDeadline(telemetry.errors(ref), report);
+  return isMissing(answer)
+    ? { status: "unavailable", at, reason: answer.missing }
+    : { status: "available", at, ...answer };
 };
 
-const readRunning = async ({ ref, store }: Question): Promise<readonly RunningExperiment[]> => {
-  const found: RunningExperiment[] = [];
+/** States from which an experiment serves, or could with its next transition. */
+const startable = ["Approved", "Running", "Ramping", "Paused"] as const;
+
+const listStartable = async ({ ref, store }: Question): Promise<readonly OtherExperiment[]> => {
+  const found: OtherExperiment[] = [];
   let cursor: string | null = null;
   do {
     const page: Awaited<ReturnType<GovernanceStore["list"]>> = await store.list(ref, {
-      states: ["Running", "Ramping", "Paused"],
-      limit: 1_000,
+      states: startable,
+      limit: limits.heavyPageRows,
       ...(cursor === null ? {} : { cursor }),
     });
     found.push(...page.items.map((item) => ({ name: item.ref.experiment, state: item.snapshot.state.lifecycle })));
     cursor = page.next;
   } while (cursor !== null);
-  return found.filter((running) => running.name !== ref.experiment);
+  return found.filter((other) => other.name !== ref.experiment);
+};
+
+const readOthers = async (question: Question): Promise<PolicyEvidence["others"]> => {
+  const answer = await withinDeadline(listStartable(question), question.report);
+  return isMissing(answer) ? null : answer;
 };
 
 export const gatherEvidence = async (question: Question): Promise<PolicyEvidence> => {
   const { state, command, policySet, now } = question;
   const nothing: ErrorTelemetry = { status: "unavailable", at: new Date(now).toISOString(), reason: "not asked for" };
-  if (state === null || command.type !== "Transition") return { now, errors: nothing, running: [] };
+  if (state === null || command.type !== "Transition") return { now, errors: nothing, others: [] };
   const { policies } = applicable(policySet, "transition", state.lifecycle, command.to);
   const wants = (type: (typeof policies)[number]["type"]): boolean => policies.some((policy) => policy.type === type);
-  const [errors, running] = await Promise.all([
+  const [errors, others] = await Promise.all([
     wants("errorRate") ? readErrors(question) : nothing,
-    wants("conflictPrevention") ? readRunning(question) : [],
+    wants("conflictPrevention") ? readOthers(question) : [],
   ]);
-  return { now, errors, running };
+  return { now, errors, others };
 };

@@ -2,7 +2,7 @@
 import { allocationOf } from "./allocation-key.ts";
 import { isServing } from "../lifecycle.ts";
 import { type EventRecord } from "./events.ts";
-import { approvedDigestsKept, type Approval, type ExperimentState, type Proposal } from "./state.ts";
+import { approvedKept, type Approval, type ExperimentState, type Proposal } from "./state.ts";
 
 /** What of a record `evolve` looks at: hashes and seq are the chain's business. */
 export type Occurrence = Pick<EventRecord, "at" | "actor"> &
@@ -39,7 +39,7 @@ const transitioned = (state: ExperimentState, { data, at }: Of<"Transitioned">):
     allocationOf(live.configuration) !== allocationOf(state.live.configuration);
   const approved = data.to === "Approved";
   const rejected = data.to === "Rejected";
-  const kept = state.approvedDigests.filter((digest) => digest !== data.digest);
+  const kept = state.approved.filter(({ digest }) => digest !== data.digest);
   return {
     ...state,
     lifecycle: data.to,
@@ -47,11 +47,11 @@ const transitioned = (state: ExperimentState, { data, at }: Of<"Transitioned">):
     servingSince: isServing(data.to) ? (state.servingSince ?? at) : null,
     live,
     epoch: reallocated ? state.epoch + 1 : state.epoch,
-    approvedDigests: approved
-      ? [...kept, data.digest].slice(-approvedDigestsKept)
+    approved: approved
+      ? [...kept, { digest: data.digest, policySetDigest: data.policySetDigest }].slice(-approvedKept)
       : rejected
         ? kept
-        : state.approvedDigests,
+        : state.approved,
     authorsSinceApproval: approved ? [] : state.authorsSinceApproval,
     claims: data.claims,
   };
@@ -67,7 +67,7 @@ const apply = (state: ExperimentState, event: Exclude<Occurrence, { type: "Creat
         since: event.at,
         live: null,
         epoch: state.epoch + 1,
-        approvedDigests: [],
+        approved: [],
         proposals: [],
       };
     case "VersionWritten": {
@@ -78,7 +78,7 @@ const apply = (state: ExperimentState, event: Exclude<Occurrence, { type: "Creat
       return { ...state, latest: { version, digest, configuration }, authorsSinceApproval: authors };
     }
     case "ProposalOpened": {
-      const { proposal: id, reason: _reason, ...change } = event.data;
+      const { proposal: id, reason: _reason, metadata: _metadata, ...change } = event.data;
       return {
         ...state,
         proposals: [
@@ -130,7 +130,7 @@ export const evolve = (state: ExperimentState | null, event: Occurrence): Experi
     latest: { version, digest, configuration },
     live: null,
     epoch: 0,
-    approvedDigests: [],
+    approved: [],
     authorsSinceApproval: [event.actor.ref],
     proposals: [],
     claims: [],

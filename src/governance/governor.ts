@@ -3,22 +3,25 @@
  * lost. Everything that takes time or touches the world is here; nothing is decided here.
  */
 import { ProvisoError, type ErrorCode } from "../errors.ts";
+import { allowedTransitions, canTransition, isServing, type LifecycleState } from "../lifecycle.ts";
 import type { ExperimentRef } from "../scope.ts";
 import { refKey } from "../scope.ts";
 import type { Actor } from "./actor.ts";
 import { presentAnswer } from "./answer.ts";
 import { sealEvents } from "./chain.ts";
 import type { Command, Decision, Evidence } from "./commands.ts";
+import { createBrakes } from "./brakes.ts";
 import { decide } from "./decide.ts";
 import { createDenialLimiter } from "./denial-limiter.ts";
 import type { ActorRecord, DomainEvent, PersonalRef } from "./events.ts";
 import { evolve } from "./evolve.ts";
 import { createLocks } from "./locks.ts";
+import { createMemory } from "./memory.ts";
 import { personalValue } from "./personal.ts";
 import { etagOf, type ViewContext } from "./present.ts";
 import type { PolicySet } from "./policy-set.ts";
 import { type ExperimentState, peopleOf } from "./state.ts";
-import type { CommitResult, GovernanceStore, Loaded, PersonalValue, Receipt, Snapshot } from "./store.ts";
+import type { Commit, GovernanceStore, Loaded, PersonalValue, Receipt, Snapshot } from "./store.ts";
 import { gatherEvidence, type Telemetry } from "./evidence.ts";
 import { fingerprintOf, parseAnswer, receiptKeyOf } from "./receipts.ts";
 import type { CommandInput } from "./request.ts";
@@ -66,6 +69,8 @@ export interface GovernorOptions {
   readonly salt: () => string;
   /** How long an answer is kept under its idempotency key. Default: 24 hours. */
   readonly receiptLifetimeMs?: number;
+  /** Gets what went wrong with evidence, in full: the record only says that it is missing. */
+  readonly report?: (error: unknown) => void;
 }
 
 /** A lost race is decided anew on the new base; after this many the store is so busy that waiting is the better answer. */
@@ -78,35 +83,61 @@ interface Attempt {
   readonly fresh: boolean;
 }
 
+/** A command on its way through, and what its attempts so far have taught. */
+interface Errand {
+  readonly request: CommandRequest;
+  readonly key: string;
+  readonly receiptKey: string | null;
+  readonly brake: boolean;
+  /** When it was given: brakes with a higher number came after it. */
+  readonly order: number;
+  /** The lifecycle state in which the command was given; null until it is known. */
+  seen: LifecycleState | null;
+  /** What the store refused to give in the last attempt. */
+  claimed: Evidence["claimed"];
+}
+
+/** What one attempt decided, ready to be written. */
+interface Draft {
+  readonly commit: Commit;
+  readonly answer: CommandAnswer;
+  readonly after: Loaded | null;
+}
+
 export const createGovernor = (options: GovernorOptions): Governor => {
-  const { store, policySet, telemetry, now, id, salt, receiptLifetimeMs = dayMs } = options;
-  const locks = createLocks();
+  const { store, policySet, telemetry, now, id, salt, receiptLifetimeMs = dayMs, report = () => undefined } = options;
+  /** One command after another through evidence and decision … */
+  const turns = createLocks();
+  /** … and one commit after another. A brake takes no turn: it waits for the commit under way and for nothing else. */
+  const commits = createLocks();
   const denials = createDenialLimiter();
   const inFlight = new Set<string>();
-  /** The last thing this process knows of an experiment. Right or not, the commit finds out. */
-  const remembered = new Map<string, Loaded>();
-  const rememberedMax = 64;
+  const memory = createMemory();
+  /** Commands and brakes of this process in the order they came, and the last brake of each experiment. */
+  let order = 0;
+  const brakes = createBrakes();
 
-  const remember = (key: string, loaded: Loaded): void => {
-    remembered.delete(key);
-    remembered.set(key, loaded);
-    const oldest = remembered.keys().next();
-    if (remembered.size > rememberedMax && oldest.done !== true) remembered.delete(oldest.value);
+  const load = async ({ request, key, receiptKey }: Errand): Promise<Attempt> => {
+    const loaded = await store.load(request.ref, {
+      actor: request.actor.id,
+      now: new Date(now()).toISOString(),
+      ...(receiptKey === null ? {} : { receipt: receiptKey }),
+    });
+    if (loaded !== null) memory.set(key, { ...loaded, receipt: null });
+    return { loaded, fresh: true };
   };
 
-  const attempt = async (
-    request: CommandRequest,
-    from: Attempt,
-    receiptKey: string | null,
-  ): Promise<CommandAnswer | "again"> => {
-    const { loaded, fresh } = from;
-    const key = refKey(request.ref);
+  /** Decides on what was loaded: an answer that writes nothing, a draft of what is to be written, or `again`. */
+  const draft = async (errand: Errand, { loaded, fresh }: Attempt): Promise<Draft | CommandAnswer | "again"> => {
+    const { request, key, receiptKey } = errand;
     if (loaded?.receipt != null) {
       return loaded.receipt.fingerprint === fingerprintOf(request)
         ? parseAnswer(loaded.receipt.answer)
         : refusal("idempotency-key-reused", "this idempotency key was used for another request");
     }
-    const mismatch = checkPrecondition(request, loaded?.snapshot ?? null);
+    const state = loaded?.snapshot.state ?? null;
+    const mismatch =
+      checkPrecondition(request, loaded?.snapshot ?? null) ?? checkBrake(errand, state, brakes.last(key));
     if (mismatch !== null) return fresh ? mismatch : "again";
 
     const personal: PersonalValue[] = [];
@@ -115,13 +146,13 @@ export const createGovernor = (options: GovernorOptions): Governor => {
       personal.push(row);
       return row.ref;
     };
+    const { kind, roles } = request.actor;
     const actor: ActorRecord = {
       ref: loaded?.actor ?? refOf("actor", request.actor.id),
-      kind: request.actor.kind,
-      roles: request.actor.roles.toSorted(),
+      kind,
+      roles: roles.toSorted(),
     };
     const command = withReferences(request.command, (text) => refOf("text", text));
-    const state = loaded?.snapshot.state ?? null;
     const gathered = await gatherEvidence({
       ref: request.ref,
       state,
@@ -129,6 +160,7 @@ export const createGovernor = (options: GovernorOptions): Governor => {
       policySet,
       store,
       telemetry,
+      report,
       now: now(),
     });
     const evidence: Evidence = {
@@ -136,6 +168,7 @@ export const createGovernor = (options: GovernorOptions): Governor => {
       ref: request.ref,
       actor,
       policySet,
+      claimed: errand.claimed,
       proposalId: id(),
       randomSalt: `${request.ref.experiment}-${salt().slice(0, 16)}`,
     };
@@ -171,55 +204,51 @@ export const createGovernor = (options: GovernorOptions): Governor => {
             answer: JSON.stringify(answer),
             expiresAt: new Date(evidence.now + receiptLifetimeMs).toISOString(),
           };
-    const result = await store.commit(request.ref, {
-      expect: loaded?.head ?? "new",
-      events: records,
-      ...(changed && snapshot !== null ? { snapshot, people: peopleOf(next) } : {}),
-      personal,
-      claims: decision.outcome === "commit" ? decision.claims : { take: [], release: [] },
-      receipt,
-    });
+    const head = { seq: last.seq, hash: last.hash, at: last.at };
+    return {
+      answer,
+      after: snapshot === null ? null : { snapshot, head, receipt: null, actor: null, people },
+      commit: {
+        expect: loaded?.head ?? "new",
+        events: records,
+        ...(changed && snapshot !== null ? { snapshot, people: peopleOf(next) } : {}),
+        personal,
+        claims: decision.outcome === "commit" ? decision.claims : { take: [], release: [] },
+        receipt,
+      },
+    };
+  };
+
+  const write = async (errand: Errand, { commit, answer, after }: Draft): Promise<CommandAnswer | "again"> => {
+    const { key, request } = errand;
+    const known = memory.get(key);
+    // A brake that came between has made this commit stale: there is no need to ask the store.
+    if (known !== undefined && (commit.expect === "new" || known.head.seq > commit.expect.seq)) return "again";
+    const result = await store.commit(request.ref, commit);
     if (result.ok) {
-      if (snapshot !== null)
-        remember(key, {
-          snapshot,
-          head: { seq: last.seq, hash: last.hash, at: last.at },
-          receipt: null,
-          actor: null,
-          people,
-        });
+      if (after !== null) memory.set(key, after);
+      if (errand.brake) brakes.note(key, (order += 1));
       return answer;
     }
-    remembered.delete(key);
-    return conflictAnswer(result);
+    memory.delete(key);
+    if (result.conflict === "claimed") errand.claimed = { claim: result.claim, holder: result.holder };
+    return "again";
   };
 
-  const load = async (request: CommandRequest, receiptKey: string | null): Promise<Attempt> => {
-    const loaded = await store.load(request.ref, {
-      actor: request.actor.id,
-      now: new Date(now()).toISOString(),
-      ...(receiptKey === null ? {} : { receipt: receiptKey }),
-    });
-    if (loaded !== null) remember(refKey(request.ref), { ...loaded, receipt: null });
-    return { loaded, fresh: true };
+  const attempt = async (errand: Errand, from: Attempt): Promise<CommandAnswer | "again"> => {
+    const drafted = await draft(errand, from);
+    if (drafted === "again" || "ok" in drafted) return drafted;
+    return errand.brake ? write(errand, drafted) : commits.run(errand.key, () => write(errand, drafted));
   };
 
-  /** From memory where this actor's reference is known; a person seen for the first time costs a reading. */
-  const recall = (request: CommandRequest): Attempt | null => {
-    const known = remembered.get(refKey(request.ref));
-    if (known === undefined) return null;
-    const actor = [...known.people].find(([, value]) => value === request.actor.id)?.[0];
-    return actor === undefined ? null : { loaded: { ...known, actor }, fresh: false };
-  };
-
-  const run = async (request: CommandRequest, receiptKey: string | null): Promise<CommandAnswer> => {
-    const recalled = recall(request);
+  const run = async (errand: Errand): Promise<CommandAnswer> => {
+    const recalled = memory.recall(errand.key, errand.request.actor.id);
     if (recalled !== null) {
-      const answer = await attempt(request, recalled, receiptKey);
+      const answer = await attempt(errand, { loaded: recalled, fresh: false });
       if (answer !== "again") return answer;
     }
     for (let attempts = 0; attempts < attemptsMax; attempts += 1) {
-      const answer = await attempt(request, await load(request, receiptKey), receiptKey);
+      const answer = await attempt(errand, await load(errand));
       if (answer !== "again") return answer;
     }
     throw new ProvisoError(
@@ -229,18 +258,31 @@ export const createGovernor = (options: GovernorOptions): Governor => {
     );
   };
 
+  const inTurn = (errand: Errand): Promise<CommandAnswer> =>
+    errand.brake ? commits.run(errand.key, () => run(errand), true) : turns.run(errand.key, () => run(errand));
+
   return {
     async execute(request) {
-      const inTurn = (task: () => Promise<CommandAnswer>): Promise<CommandAnswer> =>
-        isBrake(request.command) ? task() : locks.run(refKey(request.ref), task);
-      if (request.idempotencyKey === undefined) return inTurn(() => run(request, null));
-      const receiptKey = receiptKeyOf(request.actor.id, request.idempotencyKey);
-      const flight = JSON.stringify([refKey(request.ref), receiptKey]);
+      const key = refKey(request.ref);
+      const { idempotencyKey } = request;
+      const receiptKey = idempotencyKey === undefined ? null : receiptKeyOf(request.actor.id, idempotencyKey);
+      const seen = memory.get(key)?.snapshot.state.lifecycle ?? null;
+      const errand: Errand = {
+        request,
+        key,
+        receiptKey,
+        brake: isBrake(request.command),
+        order: (order += 1),
+        seen,
+        claimed: null,
+      };
+      if (receiptKey === null) return inTurn(errand);
+      const flight = JSON.stringify([key, receiptKey]);
       if (inFlight.has(flight))
         return refusal("request-in-flight", "the first request with this idempotency key is still running");
       inFlight.add(flight);
       try {
-        return await inTurn(() => run(request, receiptKey));
+        return await inTurn(errand);
       } finally {
         inFlight.delete(flight);
       }
@@ -248,9 +290,26 @@ export const createGovernor = (options: GovernorOptions): Governor => {
   };
 };
 
-/** Pausing and rolling back overtake whatever waits for evidence: the commit keeps them in order, not the lock. */
+/** Pausing and rolling back overtake whatever waits. */
 const isBrake = (command: CommandInput): boolean =>
   command.type === "Transition" && (command.to === "Paused" || command.to === "RolledBack");
+
+/**
+ * A start that was asked for before a brake must not undo it: whoever asked had not seen it. Brakes of this process are
+ * known by their order; one of another process shows in the state that the first attempt saw.
+ */
+const checkBrake = (errand: Errand, state: ExperimentState | null, lastBrake: number): CommandAnswer | null => {
+  const { command } = errand.request;
+  if (state === null || command.type !== "Transition") return null;
+  // On a state from which the move is impossible the command cannot have been meant: that was old knowledge.
+  if (errand.seen === null || !canTransition(errand.seen, command.to)) errand.seen = state.lifecycle;
+  if (state.lifecycle !== "Paused" || !isServing(command.to)) return null;
+  if (errand.seen === "Paused" && lastBrake < errand.order) return null;
+  return refusal("invalid-transition", "the experiment was paused after this was asked for: look, and ask again", {
+    currentState: state.lifecycle,
+    allowedTransitions: allowedTransitions(state.lifecycle),
+  });
+};
 
 const refusal = (code: ErrorCode, message: string, details: Readonly<Record<string, unknown>> = {}): CommandAnswer => ({
   ok: false,
@@ -272,14 +331,6 @@ const eventsOf = (decision: Decision, mayRecordDenial: () => boolean): readonly 
   if (decision.outcome === "commit" || decision.outcome === "hold") return decision.events;
   return decision.outcome === "deny" && decision.record !== null && mayRecordDenial() ? [decision.record] : [];
 };
-
-const conflictAnswer = (result: Exclude<CommitResult, { ok: true }>): CommandAnswer | "again" =>
-  result.conflict === "claimed"
-    ? refusal("surface-claimed", `${result.claim} is held by ${result.holder}`, {
-        claim: result.claim,
-        holder: result.holder,
-      })
-    : "again";
 
 /** Free text leaves the command before it reaches the decider: only its reference is ever hashed. */
 const withReferences = (input: CommandInput, refOf: (text: string) => PersonalRef): Command => {

@@ -3,21 +3,30 @@
  * would fail. Correctness is the store's, which refuses a stale commit by itself.
  */
 export interface Locks {
-  run<T>(key: string, task: () => Promise<T>): Promise<T>;
+  /** Runs tasks of one key one after another, in the order they came; an urgent one goes before all that wait. */
+  run<T>(key: string, task: () => Promise<T>, urgent?: boolean): Promise<T>;
+}
+
+interface Lane {
+  readonly urgent: (() => void)[];
+  readonly ordinary: (() => void)[];
 }
 
 export const createLocks = (): Locks => {
-  const tails = new Map<string, Promise<unknown>>();
+  /** A key is here exactly while a task of it runs. */
+  const lanes = new Map<string, Lane>();
   return {
-    async run(key, task) {
-      const before = tails.get(key) ?? Promise.resolve();
-      const mine = before.then(task, task);
-      const settled = mine.catch(() => undefined);
-      tails.set(key, settled);
+    async run(key, task, urgent = false) {
+      const lane = lanes.get(key);
+      if (lane === undefined) lanes.set(key, { urgent: [], ordinary: [] });
+      else await new Promise<void>((resolve) => (urgent ? lane.urgent : lane.ordinary).push(resolve));
       try {
-        return await mine;
+        return await task();
       } finally {
-        if (tails.get(key) === settled) tails.delete(key);
+        const mine = lanes.get(key);
+        const next = mine?.urgent.shift() ?? mine?.ordinary.shift();
+        if (next === undefined) lanes.delete(key);
+        else next();
       }
     },
   };

@@ -3,7 +3,7 @@ import { allowedTransitions, isServing, type LifecycleState } from "../lifecycle
 import type { ExperimentRef } from "../scope.ts";
 import type { ActorRecord, EventRecord, PersonalRef } from "./events.ts";
 import { applicable, type PolicySet } from "./policy-set.ts";
-import { judgeGates, openProposals, transitionChange } from "./proposals.ts";
+import { approvalLacking, judgeGates, openProposals, transitionChange } from "./proposals.ts";
 import type { ExperimentState, Proposal } from "./state.ts";
 import { type Snapshot, surfacesOf } from "./store.ts";
 
@@ -64,12 +64,9 @@ const blockedBy = (state: ExperimentState, to: LifecycleState, context: ViewCont
     (open) => open.changeDigest === change.changeDigest,
   );
   const judged = judgeGates(set.gates, state, proposal ?? null, context.asker);
-  const unapproved =
-    isServing(to) && !state.approvedDigests.includes(change.digest)
-      ? [`version ${change.version} is not what was approved`]
-      : [];
+  const unapproved = isServing(to) ? approvalLacking(state, change, context.policySet) : null;
   const declined = judged.declinedBy.length > 0 ? ["the change was declined"] : [];
-  return [...unapproved, ...judged.missing, ...declined];
+  return [...(unapproved === null ? [] : [unapproved]), ...judged.missing, ...declined];
 };
 
 /** The whole snapshot, as `GET /{name}` gives it. */

@@ -2,7 +2,8 @@
 import { digestOf } from "../canonical.ts";
 import { isServing, type LifecycleState } from "../lifecycle.ts";
 import type { ExperimentRef } from "../scope.ts";
-import type { ActorRecord, Change, DomainEvent } from "./events.ts";
+import type { Evidence } from "./commands.ts";
+import type { ActorRecord, Change, DomainEvent, PersonalRef } from "./events.ts";
 import { type GateVerdict, judgeGate } from "./gates/judge.ts";
 import type { Gate } from "./gates/schema.ts";
 import { parseDuration } from "../duration.ts";
@@ -88,6 +89,20 @@ export const proposalExpiry = (gates: readonly Gate[], now: number): string | un
   return lives.length === 0 ? undefined : new Date(now + Math.min(...lives)).toISOString();
 };
 
+/**
+ * Why the content of a change may not serve, or null when it may. It must have been approved; and from Approved, where
+ * it starts, under the rules for approving that are in force now. What is paused goes on under those of its start.
+ */
+export const approvalLacking = (state: ExperimentState, change: Change, policySet: PolicySet): string | null => {
+  const approved = state.approved.filter(({ digest }) => digest === change.digest);
+  if (approved.length === 0) return `version ${change.version} is not what was approved: it needs approval anew`;
+  if (change.from !== "Approved") return null;
+  const rules = applicable(policySet, "transition", "PendingApproval", "Approved").digest;
+  return approved.some(({ policySetDigest }) => policySetDigest === rules)
+    ? null
+    : "the rules for approving have changed since it was approved: it needs approval anew";
+};
+
 export interface GateJudgement {
   readonly verdicts: readonly GateVerdict[];
   readonly missing: readonly string[];
@@ -110,4 +125,24 @@ export const judgeGates = (
     verdict.missing === undefined ? [] : [`${verdict.gate}: ${verdict.missing}`],
   );
   return { verdicts, missing, declinedBy, satisfied: missing.length === 0 && declinedBy.length === 0 };
+};
+
+/** Opens the proposal for a move, as of this state and these rules. */
+export const openProposal = (
+  state: ExperimentState,
+  to: LifecycleState,
+  evidence: Evidence,
+  texts: { readonly reason?: PersonalRef; readonly metadata?: PersonalRef } = {},
+): DomainEvent => {
+  const set = applicable(evidence.policySet, "transition", state.lifecycle, to);
+  const expiresAt = proposalExpiry(set.gates, evidence.now);
+  return {
+    type: "ProposalOpened",
+    data: {
+      ...transitionChange(evidence.ref, state, to, set),
+      proposal: evidence.proposalId,
+      ...(expiresAt === undefined ? {} : { expiresAt }),
+      ...texts,
+    },
+  };
 };

@@ -1,6 +1,7 @@
 /** From states to published rules. */
 import { allocateBuckets } from "../evaluation/allocation.ts";
 import { bucketCount, type ExperimentRule, type RuleSet, ruleSetVersion } from "../evaluation/rule-set.ts";
+import { limits } from "../limits.ts";
 import type { Scope } from "../scope.ts";
 import type { ExperimentState } from "./state.ts";
 import type { GovernanceStore } from "./store.ts";
@@ -31,13 +32,17 @@ export const ruleOf = (state: ExperimentState): ExperimentRule | null => {
   };
 };
 
+/** What has never started, or has been put away, is nothing an application could serve. */
+const published = ["Running", "Ramping", "Paused", "RolledBack"] as const;
+
 /** All rules of a scope, by name. */
 export const publishRules = async (store: GovernanceStore, scope: Scope): Promise<RuleSet> => {
   const experiments: ExperimentRule[] = [];
   let cursor: string | null = null;
   do {
     const page: Awaited<ReturnType<GovernanceStore["list"]>> = await store.list(scope, {
-      limit: 1_000,
+      states: published,
+      limit: limits.heavyPageRows,
       ...(cursor === null ? {} : { cursor }),
     });
     experiments.push(...page.items.map((item) => ruleOf(item.snapshot.state)).filter((rule) => rule !== null));

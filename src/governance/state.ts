@@ -38,10 +38,10 @@ export interface ExperimentState {
   readonly live: VersionState | null;
   readonly epoch: number;
   /**
-   * Digests that may run, newest last. Bounded: content approved longer ago than the last
-   * {@link approvedDigestsKept} approvals needs approval again.
+   * Content that may run, with the rules it was approved under, newest last. Bounded: content approved longer ago than the last
+   * {@link approvedKept} approvals needs approval again.
    */
-  readonly approvedDigests: readonly string[];
+  readonly approved: readonly { readonly digest: string; readonly policySetDigest: string }[];
   /** Everyone who wrote a version since the last approval: whoever is here cannot be the second pair of eyes. */
   readonly authorsSinceApproval: readonly PersonalRef[];
   readonly proposals: readonly Proposal[];
@@ -52,7 +52,7 @@ export interface ExperimentState {
   readonly updatedBy: PersonalRef;
 }
 
-export const approvedDigestsKept = 100;
+export const approvedKept = 100;
 
 /** Every reference that the state names, each once: what a reader needs values for. */
 export const peopleOf = (state: ExperimentState): readonly PersonalRef[] => [

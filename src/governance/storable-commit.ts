@@ -6,7 +6,7 @@ import type { ExperimentRef } from "../scope.ts";
 import { genesisHead } from "./chain.ts";
 import type { DomainEvent, EventRecord, EventType, PersonalRef } from "./events.ts";
 import { peopleOf } from "./state.ts";
-import { checkRef, parseTime, refusal, refuseLongText, refuseUnstorableText } from "./store-door.ts";
+import { checkRef, parseTime, refusal, refuseLongText, refuseUnstorable } from "./store-door.ts";
 import type { Commit, Head, PersonalValue, Receipt, Snapshot } from "./store.ts";
 
 export interface StorableEvent {
@@ -66,13 +66,13 @@ const referenceMembers = {
   Created: [],
   Reopened: [],
   VersionWritten: ["changeDescription"],
-  ProposalOpened: ["reason"],
+  ProposalOpened: ["reason", "metadata"],
   ApprovalGiven: ["reason"],
   ApprovalDeclined: ["reason"],
   ApprovalWithdrawn: ["reason"],
   ProposalEnded: [],
   Transitioned: ["reason", "metadata"],
-  ChangeDenied: ["reason"],
+  ChangeDenied: ["reason", "metadata"],
 } as const satisfies { readonly [Type in EventType]: readonly (keyof DataOf<Type>)[] };
 
 const peopleIn = (event: EventRecord): readonly PersonalRef[] => {
@@ -80,7 +80,8 @@ const peopleIn = (event: EventRecord): readonly PersonalRef[] => {
   const named = Object.entries(event.data).flatMap(([member, value]: [string, unknown]) =>
     members.includes(member) && typeof value === "string" ? [value] : [],
   );
-  return [...new Set([event.actor.ref, ...named])];
+  const counted = "gates" in event.data ? event.data.gates.flatMap((gate) => gate.approvedBy ?? []) : [];
+  return [...new Set([event.actor.ref, ...named, ...counted])];
 };
 
 const storableEvents = (events: readonly EventRecord[], expect: Head): readonly StorableEvent[] => {
@@ -158,7 +159,7 @@ const storableClaims = (path: string, names: readonly string[]): readonly string
  */
 export const storableCommit = (ref: ExperimentRef, commit: Commit): StorableCommit => {
   checkRef(ref);
-  refuseUnstorableText(commit);
+  refuseUnstorable(commit);
   const { snapshot, receipt } = commit;
   const isNew = commit.expect === "new";
   if (isNew && snapshot === undefined) throw malformed("a new experiment without a snapshot");

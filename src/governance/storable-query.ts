@@ -3,7 +3,7 @@ import type { LifecycleState } from "../lifecycle.ts";
 import { limits } from "../limits.ts";
 import type { ExperimentRef, Scope } from "../scope.ts";
 import type { EventType } from "./events.ts";
-import { checkRef, checkScope, parseTime, refusal, refuseUnstorableText } from "./store-door.ts";
+import { checkRef, checkScope, parseTime, refusal, refuseUnstorable } from "./store-door.ts";
 import type { HistoryQuery, ListQuery, LoadOptions } from "./store.ts";
 
 const pageRowsDefault = 100;
@@ -25,7 +25,7 @@ export interface StorableLoad {
 export const storableLoad = (ref: ExperimentRef, options: LoadOptions = {}): StorableLoad => {
   checkRef(ref);
   const { receipt = null, actor = null, now } = options;
-  refuseUnstorableText({ receipt, actor });
+  refuseUnstorable({ receipt, actor });
   return { receipt, actor, now: now === undefined ? 0 : parseTime("/now", now) };
 };
 
@@ -60,7 +60,7 @@ export interface StorableListQuery {
 export const storableListQuery = (scope: Scope, query: ListQuery = {}): StorableListQuery => {
   checkScope(scope);
   const { cursor = "", states, surface = null } = query;
-  refuseUnstorableText({ cursor, surface });
+  refuseUnstorable({ cursor, surface });
   return {
     after: cursor,
     limit: pageLimit(query.limit),

@@ -2,7 +2,7 @@
  * What no store takes. It stands in one place so that something is refused by every store or by none, and always
  * before anything is written or read.
  */
-import { byteLength, findUnstorableText } from "../canonical.ts";
+import { byteLength, findUnstorable } from "../canonical.ts";
 import { ProvisoError } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type { ExperimentRef, Scope } from "../scope.ts";
@@ -11,10 +11,13 @@ import type { ExperimentRef, Scope } from "../scope.ts";
 export const refusal = (path: string, message: string): ProvisoError =>
   new ProvisoError("invalid-request", `the store refuses ${path}: ${message}`, { errors: [{ path, message }] });
 
-/** Text that a database would change under our hands: see {@link findUnstorableText}. */
-export const refuseUnstorableText = (value: unknown): void => {
-  const path = findUnstorableText(value);
-  if (path !== undefined) throw refusal(path, "text without U+0000 and without lone surrogates");
+/** An event and a state put a few levels around what a request may hold. */
+const wrappingDepth = 16;
+
+/** Text that a database would change under our hands: see {@link findUnstorable}. */
+export const refuseUnstorable = (value: unknown): void => {
+  const found = findUnstorable(value, limits.jsonDepth + wrappingDepth);
+  if (found !== undefined) throw refusal(found.path, found.message);
 };
 
 export const refuseLongText = (path: string, text: string, bytesMax: number): void => {
@@ -31,7 +34,7 @@ export const parseTime = (path: string, time: string): number => {
 
 const checkName = (part: keyof ExperimentRef, name: string): void => {
   const path = `/ref/${part}`;
-  if (findUnstorableText(name) !== undefined) throw refusal(path, "a name without U+0000 and without lone surrogates");
+  if (findUnstorable(name) !== undefined) throw refusal(path, "a name without U+0000 and without lone surrogates");
   if (name.length === 0 || name.length > limits.nameCharacters)
     throw refusal(path, `1 to ${limits.nameCharacters} characters`);
 };

@@ -39,7 +39,7 @@ const isExperimentState = (value: unknown): value is ExperimentState =>
   parseState(value["lifecycle"]) === value["lifecycle"] &&
   isVersion(value["latest"]) &&
   (value["live"] === null || isVersion(value["live"])) &&
-  Array.isArray(value["approvedDigests"]) &&
+  Array.isArray(value["approved"]) &&
   Array.isArray(value["authorsSinceApproval"]) &&
   Array.isArray(value["proposals"]) &&
   isText(value["updatedAt"]);

@@ -19,7 +19,8 @@ import { versionRoutes } from "./routes/versions.ts";
  * @example const app = createApp(dependencies); await app.fetch(new Request("http://127.0.0.1/health"));
  */
 export const createApp = (dependencies: AppDependencies): Hono<AppEnvironment> => {
-  const app = new Hono<AppEnvironment>();
+  // A path with a slash at its end is the same path.
+  const app = new Hono<AppEnvironment>({ strict: false });
   app.onError((error) => errorResponse(error, dependencies.report));
   app.notFound((context) => problemResponse("not-found", `${context.req.method} ${context.req.path} is not a route`));
   app.use(async (context, next) => {

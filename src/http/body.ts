@@ -1,7 +1,8 @@
 /** Request bodies: read within a bound, parsed once, refused with the places that are wrong. */
 import * as v from "valibot";
-import { findUnstorableText } from "../canonical.ts";
+import { findUnstorable } from "../canonical.ts";
 import { type LocatedMessage, ProvisoError } from "../errors.ts";
+import { limits } from "../limits.ts";
 
 /**
  * The body's text, read chunk by chunk so that a body without a length, or with a false one, cannot fill the memory.
@@ -54,15 +55,42 @@ export const parseJson = (text: string): unknown => {
 const pointerOf = (issue: v.BaseIssue<unknown>): string =>
   (issue.path ?? []).map(({ key }) => `/${String(key).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
 
+/** A value can be as long as a request, and is quoted. */
+const shorten = (text: string): string => (text.length <= 200 ? text : `${text.slice(0, 200).toWellFormed()}…`);
+
 const describe = (issue: v.BaseIssue<unknown>): LocatedMessage => ({
   path: pointerOf(issue),
-  message:
+  message: shorten(
     issue.type === "strict_object" && issue.expected === "never"
       ? `unknown member`
       : issue.kind === "schema"
         ? `expected ${issue.expected ?? issue.message}, found ${issue.received}`
         : `expected ${issue.message}`,
+  ),
 });
+
+/** Members with these names mean something to every object, and the schema library drops them in silence. */
+const reservedMembers = new Set(["__proto__", "constructor", "prototype"]);
+
+const findReservedMember = (input: unknown, path = ""): string | undefined => {
+  if (typeof input !== "object" || input === null) return undefined;
+  for (const [key, value] of Object.entries(input)) {
+    const found = reservedMembers.has(key) ? `${path}/${key}` : findReservedMember(value, `${path}/${key}`);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+};
+
+/** A list as long as the input would make the answer larger than the question. */
+const refused = (errors: readonly LocatedMessage[]): ProvisoError => {
+  const shown = errors.slice(0, limits.reportedErrors);
+  const summary = shown.slice(0, 10).map(({ path, message }) => `${path === "" ? "the body" : path}: ${message}`);
+  const more = errors.length > summary.length ? [`and ${errors.length - summary.length} more`] : [];
+  return new ProvisoError("invalid-request", [...summary, ...more].join("; "), {
+    errors: shown,
+    errorCount: errors.length,
+  });
+};
 
 /**
  * A value as its schema says, or `invalid-request` with every place that is wrong.
@@ -70,17 +98,13 @@ const describe = (issue: v.BaseIssue<unknown>): LocatedMessage => ({
  * Text that a store would change at rest is refused here, before anything is hashed over it.
  */
 export const parseInput = <Schema extends v.GenericSchema>(schema: Schema, input: unknown): v.InferOutput<Schema> => {
-  const unstorable = findUnstorableText(input);
-  if (unstorable !== undefined) {
-    throw new ProvisoError("invalid-request", "text with U+0000 or half a surrogate pair", {
-      errors: [{ path: unstorable, message: "expected well-formed text without U+0000" }],
-    });
-  }
+  const unstorable = findUnstorable(input);
+  if (unstorable !== undefined) throw refused([{ path: unstorable.path, message: `expected ${unstorable.message}` }]);
+  const reserved = findReservedMember(input);
+  if (reserved !== undefined) throw refused([{ path: reserved, message: "this name is not accepted for a member" }]);
   const result = v.safeParse(schema, input);
   if (result.success) return result.output;
-  const errors = result.issues.map(describe);
-  const summary = errors.map(({ path, message }) => `${path === "" ? "the body" : path}: ${message}`).join("; ");
-  throw new ProvisoError("invalid-request", summary, { errors });
+  throw refused(result.issues.map(describe));
 };
 
 /** The body of a request, bounded, parsed and checked. */

@@ -54,16 +54,22 @@ export const viewOf = (
 const tagsMatch = (header: string, etag: string): boolean =>
   header.trim() === "*" || header.split(",").some((tag) => tag.trim().replace(/^W\//, "") === etag);
 
+/** What a view may depend on besides its address. */
+const identityHeaders = "Authorization, X-Proviso-Actor, X-Proviso-Roles, X-Proviso-Actor-Kind";
+
 /** The body under its ETag, or 304 for a reader that has it. */
 export const conditional = (context: RouteContext, etag: string, body: Readonly<Record<string, unknown>>): Response => {
   const known = context.req.header("if-none-match");
-  const headers = { etag, "cache-control": "no-cache" };
+  const headers = { etag, "cache-control": "no-cache", vary: identityHeaders };
   return known !== undefined && tagsMatch(known, etag)
     ? new Response(null, { status: 304, headers })
     : Response.json(body, { headers });
 };
 
-/** A view of a snapshot under the snapshot's ETag. */
+/**
+ * A view of a snapshot under the snapshot's ETag. The same state looks different to different people, so a cache must
+ * keep them apart.
+ */
 export const conditionalOn = (
   context: RouteContext,
   snapshot: Snapshot,
@@ -124,7 +130,7 @@ const answerResponse = (context: RouteContext, ref: ExperimentRef, answer: Comma
 };
 
 /** `?limit=` and `?after=` of a paged route. */
-export const pageOf = (context: RouteContext): { after: number; limit: number } => {
+export const pageOf = (context: RouteContext, limitMax: number = limits.pageRows): { after: number; limit: number } => {
   const number = (parameter: string, fallback: number, max: number): number => {
     const text = context.req.query(parameter);
     if (text === undefined) return fallback;
@@ -136,6 +142,6 @@ export const pageOf = (context: RouteContext): { after: number; limit: number } 
   };
   return {
     after: number("after", 0, Number.MAX_SAFE_INTEGER),
-    limit: Math.max(1, number("limit", 100, limits.pageRows)),
+    limit: Math.max(1, number("limit", Math.min(100, limitMax), limitMax)),
   };
 };

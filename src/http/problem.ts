@@ -11,7 +11,6 @@ const problems: Readonly<Record<ErrorCode, readonly [status: number, title: stri
   "version-not-found": [404, "There is no such version"],
   "proposal-not-found": [404, "There is no such proposal"],
   "not-found": [404, "There is nothing here"],
-  "method-not-allowed": [405, "This method is not for this resource"],
   "invalid-transition": [409, "The lifecycle has no such transition"],
   "approval-required": [409, "The change waits for approval"],
   "approval-stale": [409, "The approval is for something else"],

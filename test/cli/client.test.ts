@@ -75,6 +75,24 @@ describe("createClient", () => {
     ]);
   });
 
+  test("a token takes the place of the development headers", async () => {
+    const seen: unknown[] = [];
+    const url = await serve((request, response) => {
+      const { authorization, "x-proviso-actor": actor } = request.headers;
+      seen.push([authorization, actor]);
+      response.end("{}");
+    });
+    const client = createClient({ url, ref, signal, tokens: { author: "a-token", approver: "b-token" } });
+    await client.experiment(author, "GET", "");
+    await client.experiment(approver, "GET", "");
+    await client.ingest("{}");
+    expect(seen).toEqual([
+      ["Bearer a-token", undefined],
+      ["Bearer b-token", undefined],
+      ["Bearer a-token", undefined],
+    ]);
+  });
+
   test("an answer that is not JSON has no body", async () => {
     const url = await serve((_request, response) => response.writeHead(502).end("<html>"));
     const answer = await createClient({ url, ref, signal }).ingest("{}");

@@ -70,6 +70,15 @@ test("of the environment only what the DSL mentions reaches the Worker, and noth
   expect(mentionedValues(text, environment)).toEqual({ TEAM: "core", EMPTY: "" });
 });
 
+test("the secret with the tokens reaches the Worker where the DSL names it, and nowhere else", () => {
+  const environment = { PROVISO_TOKENS: "[]", OTHER: "[1]" };
+  expect(mentionedValues("governance: { auth: { type: token } }", environment)).toEqual({ PROVISO_TOKENS: "[]" });
+  expect(mentionedValues("governance: { auth: { type: token, secret: OTHER } }", environment)).toEqual({
+    OTHER: "[1]",
+  });
+  expect(mentionedValues("governance: { auth: { type: development } }", environment)).toEqual({});
+});
+
 describe("a state directory has one server at a time", () => {
   test("one that answers is found, one that was killed is not", async () => {
     const directory = await mkdtemp(join(tmpdir(), "proviso-lock-"));

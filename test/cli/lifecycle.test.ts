@@ -6,7 +6,7 @@ import type { GateInput } from "../../src/governance/gates/schema.ts";
 import { type Api, configuration, createApi } from "../support/api.ts";
 
 /** The real HTTP application in this process. */
-const clientOf = (api: Api): Pick<Client, "experiment"> & Client => ({
+const clientOf = (api: Api): Client => ({
   async experiment(person, method, path, { body, headers = {}, query } = {}) {
     const speaker = api.as(person.id, person.roles.join(","));
     const target = `/api/governance/demo${path}${query === undefined ? "" : `?${query}`}`;

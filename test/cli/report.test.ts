@@ -196,9 +196,9 @@ Outcomes
       ]),
       signals: [{ signalType: "X", severity: "Warning", message: "beep\u0007" }],
     });
-    expect([...text].filter((character) => (character < " " && character !== "\n") || character === "\u202E")).toEqual(
-      [],
-    );
+    expect(
+      text.split("").filter((character) => (character < " " && character !== "\n") || character === "\u202E"),
+    ).toEqual([]);
     expect(text).toContain("Signals\n  Warning: beep\uFFFD");
   });
 });

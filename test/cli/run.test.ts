@@ -12,7 +12,7 @@ beforeAll(async () => {
   await writeFile(join(directory, "good.yaml"), "governance: { persistence: { type: memory } }\n");
   await writeFile(
     join(directory, "bad.yaml"),
-    "governance:\n  persistence: { type: d2 }\n  policies:\n    - { type: errorRate, maxErorRate: ${LIMIT:-0.5} }\n",
+    "governance:\n  persistence: { type: d2 }\n  policies:\n    - { type: errorRate, maxErorRate: 0.5 }\n",
   );
   await writeFile(join(directory, "rows.csv"), "userid,version,bought\n1,a,1\n2,b,0\n");
 });
@@ -29,7 +29,7 @@ const command = async (
     signal: new AbortController().signal,
     out: (text) => (out += text),
     err: (text) => (err += text),
-    terminal: { outIsTerminal: false, errIsTerminal: false, columns: undefined, unicode: true },
+    terminal: { outColumns: undefined, errColumns: undefined, color: false, unicode: true },
     ...changes,
   });
   return { code, out, err };
@@ -176,6 +176,12 @@ describe("replay looks at everything before it starts anything", () => {
     expect((await failureOf(replay("none.csv"))).message).toBe("none.csv has no rows");
     const misspelled = await failureOf(replay("rows.csv", " --planned a=1,b1=1"));
     expect(misspelled.message).toBe("no row has the variant b1; did you mean b?");
+  });
+
+  test("half a pair of tokens", async () => {
+    const failure = await failureOf(replay("rows.csv"), { environment: { PROVISO_AUTHOR_TOKEN: "x" } });
+    expect(failure.message).toContain("set both, or neither");
+    expect(failure.exitCode).toBe(2);
   });
 
   test("a server that is not there", async () => {

@@ -53,13 +53,14 @@ test("printable leaves letters of every script and takes what steers a terminal"
 });
 
 describe("progress", () => {
-  const watch = (style: "bar" | "lines" | "none") => {
+  const watch = (style: "bar" | "lines" | "none", columns = 100) => {
     const written: string[] = [];
     let time = 0;
     const progress = createProgress({
       write: (text) => written.push(text),
       style,
       unicode: true,
+      columns,
       totalRows: 200,
       now: () => time,
     });
@@ -85,11 +86,17 @@ describe("progress", () => {
     progress.end();
     progress.end();
     expect(written).toEqual([
-      "\r\u001B[2K░░░░░░░░░░░░░░░░░░░░░░░░   0 %  row 0 of 200, 0 events sent, 0 counted",
-      "\r\u001B[2K████████████░░░░░░░░░░░░  50 %  row 100 of 200, 1,000 events sent, 500 counted (250/s)",
-      "\r\u001B[2K████████████░░░░░░░░░░░░  50 %  waiting for the ledger: 1,000 of 2,000 events counted (250/s)",
+      "\r\u001B[2K░░░░░░░░░░░░░░░░░░░░░░░░   0 %  row 0 of 200, 0 events sent",
+      "\r\u001B[2K████████████░░░░░░░░░░░░  50 %  row 100 of 200, 1,000 events sent (500/s)",
+      "\r\u001B[2K████████████░░░░░░░░░░░░  50 %  waiting for the ledger: 1,000 of 2,000 events counted",
       "\r\u001B[2K",
     ]);
+  });
+
+  test("a bar stays within its line", () => {
+    const { written, at } = watch("bar", 30);
+    at(2_000, 100, 1_000, 500);
+    expect(written).toEqual(["\r\u001B[2K████████████░░░░░░░░░░░░  50 "]);
   });
 
   test("without a terminal there is a line every five seconds, or nothing", () => {
@@ -97,8 +104,8 @@ describe("progress", () => {
     for (const ms of [0, 1_000, 5_000, 6_000, 10_000]) lines.at(ms, ms / 50, ms, ms);
     lines.progress.end();
     expect(lines.written).toEqual([
-      "row 100 of 200, 5,000 events sent, 5,000 counted (1,000/s)\n",
-      "row 200 of 200, 10,000 events sent, 10,000 counted (1,000/s)\n",
+      "row 100 of 200, 5,000 events sent (1,000/s)\n",
+      "row 200 of 200, 10,000 events sent (1,000/s)\n",
     ]);
     const none = watch("none");
     none.at(10_000, 1, 1, 1);

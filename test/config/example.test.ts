@@ -65,7 +65,7 @@ const obstacles = (
               worstErrorRate: 0,
               worstVariant: null,
             },
-            running: [],
+            others: [],
           },
         }),
       )

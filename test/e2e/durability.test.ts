@@ -1,4 +1,6 @@
 import { spawn } from "node:child_process";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import * as v from "valibot";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -16,7 +18,7 @@ const historyOf = async (url: string, name: string): Promise<readonly EventRecor
   for (let after: number | null = 0; after !== null;) {
     const page: v.InferOutput<typeof Page> = v.parse(
       Page,
-      (await ask(url, "author", "GET", `${name}/audit?limit=1000&after=${after}`)).body,
+      (await ask(url, "author", "GET", `${name}/audit?limit=100&after=${after}`)).body,
     );
     events.push(...page.events.map((event) => readEvent(JSON.stringify(event))));
     after = page.next;
@@ -83,6 +85,25 @@ describe("with one server", () => {
       expect(movesIn(await expectWhole(server.url, "race")).slice(3)).toEqual(rounds);
     },
   );
+});
+
+describe("on the memory store", () => {
+  test("one object has all experiments, for every request of the process", { timeout: 60_000 }, async () => {
+    const directory = await temporaryDirectory();
+    const dsl = join(directory.path, "memory.yaml");
+    await writeFile(dsl, "governance:\n  persistence: { type: memory }\n");
+    const server = await startServer(join(directory.path, "state"), dsl);
+    try {
+      for (const name of ["first", "second"]) await start(server.url, name);
+      for (let round = 0; round < 3; round += 1) {
+        for (const name of ["first", "second"]) expect(movesIn(await expectWhole(server.url, name))).toHaveLength(3);
+        expect((await ask(server.url, "author", "GET", "")).body["experiments"]).toHaveLength(2);
+      }
+    } finally {
+      await server.kill();
+      await directory.remove();
+    }
+  });
 });
 
 interface Attempt {

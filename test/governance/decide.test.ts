@@ -45,7 +45,7 @@ describe("writing versions", () => {
       latest: { version: 2 },
       live: null,
       epoch: 1,
-      approvedDigests: [],
+      approved: [],
     });
     expect(scene.state().latest.configuration.salt).not.toBe(before.latest.configuration.salt);
     expect(typesOf(scene.events())).toContain("Reopened");
@@ -119,7 +119,7 @@ describe("approval binds to content", () => {
     expect(scene.state()).toMatchObject({
       lifecycle: "Approved",
       proposals: [],
-      approvedDigests: [scene.state().latest.digest],
+      approved: [{ digest: scene.state().latest.digest }],
     });
     expect(scene.events().at(-1)).toMatchObject({ type: "ProposalEnded", data: { end: "committed" } });
   });
@@ -325,8 +325,8 @@ describe("policies", () => {
     const scene = approved({
       policies: [{ type: "conflictPrevention", conflictingExperiments: ["checkout", "pricing"] }],
     });
-    const running = [{ name: "pricing", state: "Paused" }] as const;
-    expect(denial(scene.when({ type: "Transition", to: "Running" }, { running }))).toMatchObject({
+    const others = [{ name: "pricing", state: "Paused" }] as const;
+    expect(denial(scene.when({ type: "Transition", to: "Running" }, { others }))).toMatchObject({
       code: "policy-violation",
     });
     expect(scene.when({ type: "Transition", to: "Running" })).toMatchObject({
@@ -338,8 +338,8 @@ describe("policies", () => {
     const scene = approved({
       policies: [{ type: "conflictPrevention", severity: "Warning", conflictingExperiments: ["pricing"] }],
     });
-    const running = [{ name: "pricing", state: "Running" }] as const;
-    expect(scene.when({ type: "Transition", to: "Running" }, { running })).toMatchObject({
+    const others = [{ name: "pricing", state: "Running" }] as const;
+    expect(scene.when({ type: "Transition", to: "Running" }, { others })).toMatchObject({
       outcome: "commit",
       claims: { take: [] },
     });
@@ -367,6 +367,108 @@ describe("policies", () => {
     expect(scene.when({ type: "Transition", to: "RolledBack" })).toMatchObject({
       claims: { release: ['conflict:["checkout","pricing"]'] },
     });
+  });
+});
+
+describe("conflicts are kept apart from both sides", () => {
+  const keepApart = { type: "conflictPrevention" as const, conflictingExperiments: ["checkout"] };
+  const policies = [keepApart];
+  const ready = (world: Parameters<typeof scenario>[0] = { policies }) =>
+    scenario(world).writes().moves("PendingApproval").moves("Approved");
+
+  test("what is listed does not start beside anything that runs, and claims its pairs with all that could start", () => {
+    const others = [{ name: "banner", state: "Running" }] as const;
+    expect(denial(ready().when({ type: "Transition", to: "Running" }, { others }))).toMatchObject({
+      code: "policy-violation",
+    });
+    const approved = [{ name: "banner", state: "Approved" }] as const;
+    expect(ready().when({ type: "Transition", to: "Running" }, { others: approved })).toMatchObject({
+      claims: { take: ['conflict:["banner","checkout"]'] },
+    });
+  });
+
+  test("`experiments` says beside which", () => {
+    const scene = ready({ policies: [{ ...keepApart, experiments: ["pricing"] }] });
+    const others = [{ name: "banner", state: "Running" }] as const;
+    expect(scene.when({ type: "Transition", to: "Running" }, { others })).toMatchObject({
+      claims: { take: ['conflict:["checkout","pricing"]'] },
+    });
+  });
+
+  test("a pair that only the second move keeps apart is claimed with that move", () => {
+    const scene = ready({ policies: [{ ...keepApart, to: ["Running"], experiments: ["pricing"] }] }).moves("Ramping");
+    expect(scene.when({ type: "Transition", to: "Running" })).toMatchObject({
+      claims: { take: ['conflict:["checkout","pricing"]'] },
+    });
+  });
+
+  test("when what runs cannot be read, the start is held", () => {
+    expect(denial(ready().when({ type: "Transition", to: "Running" }, { others: null }))).toEqual({
+      code: "evidence-inconclusive",
+      recorded: true,
+    });
+  });
+});
+
+describe("what the record says of a refusal", () => {
+  test("a claim that somebody else holds", () => {
+    const scene = scenario()
+      .writes({ surfaces: ["cart"] })
+      .moves("PendingApproval")
+      .moves("Approved");
+    const claimed = { claim: "surface:cart", holder: "pricing" };
+    expect(denial(scene.when({ type: "Transition", to: "Running" }, { claimed }))).toEqual({
+      code: "surface-claimed",
+      recorded: true,
+    });
+    expect(scene.events().at(-1)).toMatchObject({
+      type: "ChangeDenied",
+      data: { attempt: "make", code: "surface-claimed" },
+    });
+  });
+
+  test("an approval that cannot count, and why", () => {
+    const scene = scenario({ gates: [manual] })
+      .writes()
+      .moves("PendingApproval");
+    scene.when(
+      { type: "Say", decision: "approve", changeDigest: scene.proposalTo("Approved").changeDigest, reason: "mine" },
+      { by: author },
+    );
+    expect(scene.events().at(-1)).toMatchObject({
+      data: { attempt: "approve", reason: "mine", gates: [{ satisfied: false }] },
+    });
+  });
+
+  test("and of a change: whose approvals counted", () => {
+    const scene = scenario({ gates: [manual] })
+      .writes()
+      .moves("PendingApproval")
+      .approves("Approved")
+      .moves("Approved");
+    const approved = scene.events().find((event) => event.type === "Transitioned" && event.data.to === "Approved");
+    expect(approved).toMatchObject({
+      data: { gates: [{ gate: "manual", satisfied: true, approvedBy: ["approver"] }] },
+    });
+  });
+});
+
+describe("the rules for approving change after Approved", () => {
+  test("what was approved under the old ones does not start; what runs may be paused and resumed", () => {
+    const scene = scenario()
+      .writes()
+      .moves("PendingApproval")
+      .moves("Approved")
+      .under({ gates: [manual] });
+    expect(denial(scene.when({ type: "Transition", to: "Running" }))).toEqual({
+      code: "approval-stale",
+      recorded: true,
+    });
+    scene
+      .under({})
+      .moves("Running")
+      .under({ gates: [manual] });
+    expect(scene.moves("Paused").moves("Running").state().lifecycle).toBe("Running");
   });
 });
 

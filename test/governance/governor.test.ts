@@ -207,10 +207,18 @@ describe("races", () => {
     expect(commits).toBe(5);
   });
 
-  test("a brake overtakes a change that waits for evidence", async () => {
-    const store = memoryStore();
+  const running = async (store: GovernanceStore) => {
     for (const command of [write, move("PendingApproval"), move("Approved"), move("Running")])
       await governorOn(store).execute(request(command));
+  };
+  const movesIn = async (store: GovernanceStore): Promise<readonly string[]> =>
+    (await eventsIn(store)).flatMap((event) =>
+      event.type === "Transitioned" ? [`${event.data.from}→${event.data.to}`] : [],
+    );
+
+  test("a brake overtakes a change that waits for evidence, and is not undone by it", async () => {
+    const store = memoryStore();
+    await running(store);
     const { promise: slow, resolve: release } = Promise.withResolvers<void>();
     const governor = createGovernor({
       store,
@@ -220,16 +228,43 @@ describe("races", () => {
       id: () => crypto.randomUUID(),
       salt: () => crypto.randomUUID(),
     });
-    const waiting = governor.execute(
-      request(move("Running").type === "Transition" ? { type: "Transition", to: "Ramping" } : write),
-    );
+    const ramp: CommandInput = { type: "Transition", to: "Ramping" };
+    const waiting = governor.execute(request(ramp));
+    const queued = governor.execute(request(ramp, { actor: { ...ada, id: "cy" } }));
     expect(codeOf(await governor.execute(request(move("Paused"))))).toBe("done");
     release();
-    expect(codeOf(await waiting)).toBe("done");
-    const moves = (await eventsIn(store)).flatMap((event) =>
-      event.type === "Transitioned" ? [`${event.data.from}→${event.data.to}`] : [],
-    );
-    expect(moves.slice(-2)).toEqual(["Running→Paused", "Paused→Ramping"]);
+    // Both were asked for while it ran; nobody who asked had seen the pause.
+    expect([codeOf(await waiting), codeOf(await queued)]).toEqual(["invalid-transition", "invalid-transition"]);
+    expect((await movesIn(store)).at(-1)).toBe("Running→Paused");
+    // Asked again, with the pause in sight, it goes.
+    expect(codeOf(await governor.execute(request(ramp)))).toBe("done");
+  });
+
+  test("a brake waits for the commit under way and for nothing else, however busy the experiment is", async () => {
+    const inner = memoryStore();
+    await running(inner);
+    const hop = () => new Promise<void>((resolve) => setTimeout(resolve, 2));
+    const distant: GovernanceStore = {
+      ...inner,
+      load: (target, options) => hop().then(() => inner.load(target, options)),
+      commit: (target, commit) =>
+        hop()
+          .then(() => inner.commit(target, commit))
+          .then((result) => hop().then(() => result)),
+    };
+    const governor = governorOn(distant);
+    const done = new AbortController();
+    const writers = Array.from({ length: 4 }, async () => {
+      while (!done.signal.aborted) await governor.execute(request(write));
+    });
+    const answers: string[] = [];
+    for (let round = 0; round < 5; round += 1) {
+      answers.push(codeOf(await governor.execute(request(move("Paused")))));
+      answers.push(codeOf(await governor.execute(request(move("Running")))));
+    }
+    done.abort();
+    await Promise.all(writers);
+    expect(new Set(answers)).toEqual(new Set(["done"]));
   });
 });
 
@@ -262,6 +297,28 @@ describe("preconditions", () => {
     expect(
       codeOf(await governor.execute(request(move("PendingApproval"), { ifMatch: first.ok ? first.etag : "" }))),
     ).toBe("done");
+  });
+});
+
+describe("evidence that fails", () => {
+  test("its message reaches the host's report, and neither the answer nor the history", async () => {
+    const store = memoryStore();
+    const reported: unknown[] = [];
+    for (const command of [write, move("PendingApproval"), move("Approved")])
+      await governorOn(store).execute(request(command));
+    const governor = createGovernor({
+      store,
+      policySet: policySetOf({ policies: [{ type: "errorRate", maxErrorRate: 0.1 }] }),
+      telemetry: { errors: () => Promise.reject(new Error("postgres://svc:hunter2@db\u0000")) },
+      now: () => startOfTime,
+      id: () => crypto.randomUUID(),
+      salt: () => crypto.randomUUID(),
+      report: (error) => reported.push(error),
+    });
+    const answer = await governor.execute(request(move("Running")));
+    expect(codeOf(answer)).toBe("evidence-inconclusive");
+    expect(JSON.stringify([answer, await eventsIn(store)])).not.toContain("hunter2");
+    expect(reported).toHaveLength(1);
   });
 });
 
@@ -331,5 +388,7 @@ describe("the record", () => {
     expect(answers.map(codeOf).toSorted()).toEqual(["done", "surface-claimed"]);
     const loser = answers.find((answer) => !answer.ok);
     expect(loser).toMatchObject({ details: { claim: "surface:cart" } });
+    const histories = await Promise.all(both.map((target) => store.history(target, { types: ["ChangeDenied"] })));
+    expect(histories.flatMap((page) => page.events)).toMatchObject([{ data: { code: "surface-claimed" } }]);
   });
 });

@@ -25,7 +25,7 @@ const context = (
     configuration: { ...checkout({ traffic: 40 }), salt: "pepper" },
     servingSince: null,
     servedTraffic: 0,
-    evidence: { now: now === undefined ? startOfTime : Date.parse(now), errors, running: [] },
+    evidence: { now: now === undefined ? startOfTime : Date.parse(now), errors, others: [] },
     ...rest,
   };
 };
@@ -135,6 +135,6 @@ test("a policy that throws is a Critical violation, whatever severity it was giv
   expect(judge({ type: "trafficLimit", maxTrafficPercentage: 100, severity: "Warning" }, broken)).toMatchObject({
     compliant: false,
     severity: "Critical",
-    reason: "the policy failed: boom",
+    reason: "the policy failed (Error)",
   });
 });

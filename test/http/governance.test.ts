@@ -289,6 +289,14 @@ describe("hostile input", () => {
     ],
     ["another name", JSON.stringify({ configuration: configuration({ name: "other" }) }), 400, "invalid-request"],
     [
+      "nesting without end",
+      `{"configuration":${'{"a":'.repeat(20_000)}1${"}".repeat(20_000)}}`,
+      400,
+      "invalid-request",
+    ],
+    ["a number that is none", '{"configuration":{"traffic":1e400}}', 400, "invalid-request"],
+    ["a member that every object has", '{"configuration":{"constructor":{"x":1}}}', 400, "invalid-request"],
+    [
       "two controls",
       JSON.stringify({
         configuration: {
@@ -310,6 +318,36 @@ describe("hostile input", () => {
     expect((await ada.get(base)).status).toBe(404);
     expect(reported).toEqual([]);
     expect(Reflect.get({}, "x")).toBeUndefined();
+  });
+
+  test("metadata that JSON cannot say, or that has no end, is refused like any other input", async () => {
+    const { ada, reported } = people();
+    await ada.post(`${base}/versions`, { configuration: configuration() });
+    for (const metadata of [
+      '{"a":1e400}',
+      `${'{"a":'.repeat(7_000)}1${"}".repeat(7_000)}`,
+      `${"[".repeat(64)}${"]".repeat(64)}`,
+    ]) {
+      const body = `{"targetState":"PendingApproval","metadata":{"m":${metadata}}}`;
+      const answer = await ada.post(`${base}/lifecycle/transition`, body);
+      expect(answer).toMatchObject({ status: 400, body: { code: "invalid-request" } });
+    }
+    expect(reported).toEqual([]);
+  });
+
+  test("a long list of errors is cut, and says so", async () => {
+    const { ada } = people();
+    const variants = Array.from({ length: 5_000 }, () => 1);
+    const { body } = await ada.post(`${base}/versions`, { configuration: { variants } });
+    expect(body["errors"]).toHaveLength(100);
+    expect(body["errorCount"]).toBeGreaterThan(4_999);
+    expect(JSON.stringify(body).length).toBeLessThan(30_000);
+  });
+
+  test.each(["proposals", "import"])("%s is a route, so no experiment is called so", async (name) => {
+    const { ada } = people();
+    const answer = await ada.post(`/api/governance/${name}/versions`, { configuration: configuration() });
+    expect(answer).toMatchObject({ status: 400 });
   });
 
   test("errors name every place at once", async () => {

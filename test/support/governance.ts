@@ -69,7 +69,7 @@ export const transitioned = (reason?: PersonalValue, time?: string): EventDraft 
 
 export const denied = (time?: string): EventDraft => ({
   type: "ChangeDenied",
-  data: { ...change, code: "policy-violation", gates: [], policies: [] },
+  data: { ...change, attempt: "make", code: "policy-violation", gates: [], policies: [] },
   ...stamp(time),
 });
 
@@ -120,7 +120,7 @@ const stateOf = (ref: ExperimentRef, written: SettledConfiguration): ExperimentS
   latest: { version: 1, digest: digestOf(written), configuration: written },
   live: null,
   epoch: 0,
-  approvedDigests: [],
+  approved: [],
   authorsSinceApproval: [author.ref],
   proposals: [],
   claims: [],

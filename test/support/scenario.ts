@@ -6,7 +6,7 @@ import { decide } from "../../src/governance/decide.ts";
 import type { ActorRecord, DomainEvent, EventType } from "../../src/governance/events.ts";
 import { evolve } from "../../src/governance/evolve.ts";
 import { type ActorKind, type GateInput, GateSchema } from "../../src/governance/gates/schema.ts";
-import type { ErrorTelemetry, RunningExperiment } from "../../src/governance/policies/policy.ts";
+import type { ErrorTelemetry, OtherExperiment } from "../../src/governance/policies/policy.ts";
 import { type PolicyInput, PolicySchema } from "../../src/governance/policies/schema.ts";
 import type { PolicySet } from "../../src/governance/policy-set.ts";
 import type { ExperimentState } from "../../src/governance/state.ts";
@@ -51,8 +51,9 @@ export interface Step {
   readonly by?: ActorRecord;
   /** Milliseconds since the start of time. */
   readonly at?: number;
-  readonly running?: readonly RunningExperiment[];
+  readonly others?: readonly OtherExperiment[] | null;
   readonly errors?: ErrorTelemetry;
+  readonly claimed?: Evidence["claimed"];
 }
 
 export interface Scenario {
@@ -76,7 +77,7 @@ export const scenario = (initial: World = {}): Scenario => {
   let ids = 0;
   const events: DomainEvent[] = [];
 
-  const evidenceFor = ({ by = author, at = 0, running = [], errors }: Step): Evidence => {
+  const evidenceFor = ({ by = author, at = 0, others = [], errors, claimed = null }: Step): Evidence => {
     const now = startOfTime + at;
     const available: ErrorTelemetry = {
       status: "available",
@@ -91,7 +92,8 @@ export const scenario = (initial: World = {}): Scenario => {
       actor: by,
       policySet,
       now,
-      running,
+      others,
+      claimed,
       errors: errors ?? available,
       proposalId: `proposal-${ids}`,
       randomSalt: `salt-${ids}`,

@@ -62,13 +62,14 @@ export const approvalObjection = (
   return objections.map(({ gate, reason }) => `gate ${gateName(gate)} ${reason}`).join("; ");
 };
 
-/** One word a person, and each person once, whatever roles they hold: approvals are kept by person. */
-const countApprovals = (gate: ApprovalGate, context: GateContext): number =>
-  new Set(
+/** Whose approvals count: one word a person, and each person once, whatever roles they hold. */
+const countedApprovals = (gate: ApprovalGate, context: GateContext): readonly PersonalRef[] => [
+  ...new Set(
     context.approvals
       .filter((approval) => approval.decision === "approve" && objection(gate, approval.actor, context) === null)
       .map((approval) => approval.actor.ref),
-  ).size;
+  ),
+];
 
 const verdict = (gate: Gate, satisfied: boolean, missing: string, rejected = false): GateVerdict =>
   satisfied
@@ -89,8 +90,9 @@ export const judgeGate = (gate: Gate, context: GateContext): GateVerdict => {
     case "manual":
     case "quorum": {
       const wanted = gate.type === "manual" ? 1 : gate.count;
-      const given = countApprovals(gate, context);
-      return verdict(gate, given >= wanted, `${given} of ${wanted} approvals by ${gate.roles.join(" or ")}`);
+      const approvedBy = countedApprovals(gate, context);
+      const given = `${approvedBy.length} of ${wanted} approvals by ${gate.roles.join(" or ")}`;
+      return { ...verdict(gate, approvedBy.length >= wanted, given), approvedBy };
     }
     default:
       return gate satisfies never;

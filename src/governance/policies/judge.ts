@@ -39,12 +39,13 @@ const judge = (policy: Policy, context: PolicyContext): PolicyVerdict => {
   }
 };
 
-/** Judges one policy. One that throws counts as a Critical violation: a broken rule must not pass by accident. */
+/** Judges one policy. One that throws counts as a Critical violation: a broken rule must not pass by accident. Its message
+ * stays out of the record, which is kept for ever: nobody knows what it holds. */
 export const judgePolicy = (policy: Policy, context: PolicyContext): PolicyResult => {
   try {
     return { policy: policyName(policy), severity: policy.severity, ...judge(policy, context) };
   } catch (cause) {
-    const reason = `the policy failed: ${cause instanceof Error ? cause.message : String(cause)}`;
+    const reason = `the policy failed (${cause instanceof Error ? cause.name : typeof cause})`;
     return { policy: policyName(policy), severity: "Critical", compliant: false, reason, evidence: {} };
   }
 };

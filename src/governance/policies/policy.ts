@@ -31,8 +31,8 @@ export type ErrorTelemetry =
     }
   | { readonly status: "unavailable"; readonly at: string; readonly reason: string };
 
-/** Another experiment of the scope that holds or is about to hold traffic. */
-export interface RunningExperiment {
+/** Another experiment of the scope that serves, or could with its next transition. */
+export interface OtherExperiment {
   readonly name: string;
   readonly state: LifecycleState;
 }
@@ -42,8 +42,8 @@ export interface PolicyEvidence {
   /** Milliseconds since the epoch. */
   readonly now: number;
   readonly errors: ErrorTelemetry;
-  /** Experiments of the scope in Running, Ramping or Paused, without this one. */
-  readonly running: readonly RunningExperiment[];
+  /** Other experiments of the scope that are Approved, Running, Ramping or Paused; null when they could not be read. */
+  readonly others: readonly OtherExperiment[] | null;
 }
 
 /** The change as a policy sees it. */

@@ -71,10 +71,17 @@ export const TimeWindowSchema = v.strictObject({
   ),
 });
 
-/** Not beside these experiments: two that start at one moment cannot both win. */
+/**
+ * The listed experiments run beside no other: of a pair that conflicts, one runs at a time, whichever comes first. Two
+ * that start at one moment cannot both win.
+ */
 export const ConflictPreventionSchema = v.strictObject({
   type: v.literal("conflictPrevention"),
   ...common,
+  /** Only beside these; left out: beside any experiment of the scope. */
+  experiments: v.optional(
+    v.pipe(v.array(NameSchema), v.minLength(1, "at least one experiment"), v.maxLength(50, "at most 50")),
+  ),
   conflictingExperiments: v.pipe(
     v.array(NameSchema),
     v.minLength(1, "at least one experiment"),

@@ -28,7 +28,7 @@ const verify = async (store: GovernanceStore, ref: ExperimentRef): Promise<Verif
   for (let after: number | null = 0; after !== null;) {
     const page: Awaited<ReturnType<GovernanceStore["history"]>> = await store.history(ref, {
       after,
-      limit: limits.pageRows,
+      limit: limits.heavyPageRows,
     });
     verifier.add(page.events);
     after = page.next;
@@ -42,7 +42,10 @@ export const auditRoutes = (dependencies: AppDependencies): Hono<AppEnvironment>
     .get("/:name/audit", allow("read", identity), async (context) => {
       const { ref } = await loadExperiment(context, dependencies);
       const types = typesOf(context.req.queries("types") ?? []);
-      const page = await store.history(ref, { ...pageOf(context), ...(types.length === 0 ? {} : { types }) });
+      const page = await store.history(ref, {
+        ...pageOf(context, limits.heavyPageRows),
+        ...(types.length === 0 ? {} : { types }),
+      });
       return context.json({
         experimentName: ref.experiment,
         events: page.events,

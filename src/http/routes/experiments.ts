@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import { ProvisoError } from "../../errors.ts";
 import { surfacesOf } from "../../governance/store.ts";
 import { lifecycleStates, parseState, type LifecycleState } from "../../lifecycle.ts";
+import { limits } from "../../limits.ts";
 import { allow } from "../access.ts";
 import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
 import { conditionalOn, loadExperiment, pageOf, viewOf } from "../governed.ts";
@@ -27,7 +28,7 @@ export const experimentRoutes = (dependencies: AppDependencies): Hono<AppEnviron
       const surface = context.req.query("surface");
       const cursor = context.req.query("cursor");
       const page = await store.list(context.get("scope"), {
-        limit: pageOf(context).limit,
+        limit: pageOf(context, limits.heavyPageRows).limit,
         ...(states.length === 0 ? {} : { states }),
         ...(surface === undefined ? {} : { surface }),
         ...(cursor === undefined ? {} : { cursor }),

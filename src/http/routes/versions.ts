@@ -35,7 +35,7 @@ export const versionRoutes = (dependencies: AppDependencies): Hono<AppEnvironmen
   return new Hono<AppEnvironment>()
     .get("/:name/versions", allow("read", identity), async (context) => {
       const { ref } = await loadExperiment(context, dependencies);
-      const page = await store.history(ref, { ...pageOf(context), types: ["VersionWritten"] });
+      const page = await store.history(ref, { ...pageOf(context, limits.heavyPageRows), types: ["VersionWritten"] });
       const versions = page.events.filter(isVersion).map((event) => presentVersion(event, page.people));
       return context.json({ experimentName: ref.experiment, versions, next: page.next });
     })
