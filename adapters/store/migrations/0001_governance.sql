@@ -112,7 +112,8 @@ CREATE TABLE receipts (
 --> statement-breakpoint
 CREATE INDEX receipts_by_expiry ON receipts (tenant, environment, experiment, expires_at);
 --> statement-breakpoint
--- What is personal stands here and nowhere else, so that deleting a row erases it: the history has only the reference.
+-- What is personal stands here, so that deleting a row erases it: the history and the snapshot have only the reference.
+-- Answers under `receipts` repeat some of it until they expire: erasing a person deletes those of the experiment too.
 CREATE TABLE personal (
   tenant TEXT NOT NULL,
   environment TEXT NOT NULL,
