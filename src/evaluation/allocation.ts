@@ -24,3 +24,15 @@ export const allocateBuckets = (weights: readonly number[]): readonly number[] =
     });
   return buckets;
 };
+
+/**
+ * The planned share of each variant, in order of the configuration: its buckets of all 10,000.
+ *
+ * @example plannedShares([{ key: "a", weight: 1 }, { key: "b", weight: 3 }]) // [{ variant: "a", share: 0.25 }, …]
+ */
+export const plannedShares = (
+  variants: readonly { readonly key: string; readonly weight: number }[],
+): readonly { readonly variant: string; readonly share: number }[] => {
+  const buckets = allocateBuckets(variants.map(({ weight }) => weight));
+  return variants.map(({ key }, index) => ({ variant: key, share: (buckets[index] ?? 0) / bucketCount }));
+};

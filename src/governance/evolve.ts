@@ -2,7 +2,7 @@
 import { allocationOf } from "./allocation-key.ts";
 import { isServing } from "../lifecycle.ts";
 import { type EventRecord } from "./events.ts";
-import { approvedKept, type Approval, type ExperimentState, type Proposal } from "./state.ts";
+import { approvedKept, earlierPlansKept, type Approval, type ExperimentState, type Proposal } from "./state.ts";
 
 /** What of a record `evolve` looks at: hashes and seq are the chain's business. */
 export type Occurrence = Pick<EventRecord, "at" | "actor"> &
@@ -29,6 +29,13 @@ const mapProposal = (
 
 type Of<Type extends EventRecord["type"]> = Extract<Occurrence, { type: Type }>;
 
+/** The plans of earlier epochs, and that of the one that ends now, if it ever began. */
+const plansWith = ({ epoch, live, earlierPlans }: ExperimentState): ExperimentState["earlierPlans"] => {
+  if (live === null) return earlierPlans;
+  const variants = live.configuration.variants.map(({ key, weight }) => ({ key, weight }));
+  return [...earlierPlans, { epoch, variants }].slice(-earlierPlansKept);
+};
+
 const transitioned = (state: ExperimentState, { data, at }: Of<"Transitioned">): ExperimentState => {
   const starts = isServing(data.to) && data.liveVersion === state.latest.version;
   const live = starts ? state.latest : state.live;
@@ -47,6 +54,7 @@ const transitioned = (state: ExperimentState, { data, at }: Of<"Transitioned">):
     servingSince: isServing(data.to) ? (state.servingSince ?? at) : null,
     live,
     epoch: reallocated ? state.epoch + 1 : state.epoch,
+    earlierPlans: reallocated ? plansWith(state) : state.earlierPlans,
     approved: approved
       ? [...kept, { digest: data.digest, policySetDigest: data.policySetDigest }].slice(-approvedKept)
       : rejected
@@ -67,6 +75,7 @@ const apply = (state: ExperimentState, event: Exclude<Occurrence, { type: "Creat
         since: event.at,
         live: null,
         epoch: state.epoch + 1,
+        earlierPlans: plansWith(state),
         approved: [],
         proposals: [],
       };
@@ -130,6 +139,7 @@ export const evolve = (state: ExperimentState | null, event: Occurrence): Experi
     latest: { version, digest, configuration },
     live: null,
     epoch: 0,
+    earlierPlans: [],
     approved: [],
     authorsSinceApproval: [event.actor.ref],
     proposals: [],

@@ -26,6 +26,12 @@ export interface VersionState {
   readonly configuration: SettledConfiguration;
 }
 
+/** The weights of an epoch that is over. */
+export interface EpochAllocation {
+  readonly epoch: number;
+  readonly variants: readonly { readonly key: string; readonly weight: number }[];
+}
+
 export interface ExperimentState {
   readonly name: string;
   readonly lifecycle: LifecycleState;
@@ -37,6 +43,11 @@ export interface ExperimentState {
   /** What evaluation serves; null before the first start. */
   readonly live: VersionState | null;
   readonly epoch: number;
+  /**
+   * How earlier epochs shared out their subjects, oldest first: their sample ratios are tested against these. Bounded
+   * to the last {@link earlierPlansKept}.
+   */
+  readonly earlierPlans: readonly EpochAllocation[];
   /**
    * Content that may run, with the rules it was approved under, newest last. Bounded: content approved longer ago than the last
    * {@link approvedKept} approvals needs approval again.
@@ -53,6 +64,7 @@ export interface ExperimentState {
 }
 
 export const approvedKept = 100;
+export const earlierPlansKept = 50;
 
 /** Every reference that the state names, each once: what a reader needs values for. */
 export const peopleOf = (state: ExperimentState): readonly PersonalRef[] => [

@@ -516,6 +516,23 @@ describe("epochs", () => {
     expect(restarted({ targeting: { attribute: "country", equals: "US" } })).toBe(1);
   });
 
+  test("the plan of an epoch that is over is kept for its sample ratio", () => {
+    const scene = scenario().writes().moves("PendingApproval").moves("Approved").moves("Running").moves("RolledBack");
+    scene.moves("Draft").writes({ salt: "another" }).moves("PendingApproval").moves("Approved").moves("Running");
+    const halves = [
+      { key: "control", weight: 1 },
+      { key: "treatment", weight: 1 },
+    ];
+    expect(scene.state()).toMatchObject({ epoch: 1, earlierPlans: [{ epoch: 0, variants: halves }] });
+    scene.moves("Archived").writes({
+      variants: [
+        { key: "control", control: true },
+        { key: "treatment", weight: 3 },
+      ],
+    });
+    expect(scene.state()).toMatchObject({ epoch: 2, earlierPlans: [{ epoch: 0 }, { epoch: 1, variants: halves }] });
+  });
+
   test("traffic and payloads leave it alone", () => {
     expect(restarted({ traffic: 10 })).toBe(0);
     expect(

@@ -121,6 +121,7 @@ const stateOf = (ref: ExperimentRef, written: SettledConfiguration): ExperimentS
   live: null,
   epoch: 0,
   approved: [],
+  earlierPlans: [],
   authorsSinceApproval: [author.ref],
   proposals: [],
   claims: [],

@@ -1,8 +1,7 @@
 /** What an experiment has measured: counts from its ledger, judged. */
 import { Hono } from "hono";
 import { ProvisoError } from "../../errors.ts";
-import { allocateBuckets } from "../../evaluation/allocation.ts";
-import { bucketCount } from "../../evaluation/rule-set.ts";
+import { plannedShares } from "../../evaluation/allocation.ts";
 import { controlOf } from "../../experiment.ts";
 import type { LedgerCounts } from "../../ledger/counts.ts";
 import { limits } from "../../limits.ts";
@@ -39,12 +38,8 @@ export const resultsRoutes = (dependencies: AppDependencies): Hono<AppEnvironmen
     const { ref, loaded } = await loadExperiment(context, dependencies);
     const { state } = loaded.snapshot;
     const measured = state.live ?? state.latest;
-    const { variants } = measured.configuration;
-    const buckets = allocateBuckets(variants.map((variant) => variant.weight));
-    const planned = variants.map((variant, index) => ({
-      variant: variant.key,
-      share: (buckets[index] ?? 0) / bucketCount,
-    }));
+    const planned = plannedShares(measured.configuration.variants);
+    const earlier = state.earlierPlans.map(({ epoch, variants }) => ({ epoch, arms: plannedShares(variants) }));
     const ledger = dependencies.ledger(ref);
     const counts = looks === "subject" ? await countsAtEverySubject(ledger, planned) : await ledger.counts();
     const kinds = Object.fromEntries((measured.configuration.metrics ?? []).map(({ name, kind }) => [name, kind]));
@@ -57,6 +52,13 @@ export const resultsRoutes = (dependencies: AppDependencies): Hono<AppEnvironmen
       received: counts.received,
       exposures: counts.exposures,
       outcomeEvents: counts.outcomes,
-      ...results({ counts, planned, control: controlOf(measured.configuration).key, epoch: state.epoch, kinds }),
+      ...results({
+        counts,
+        planned,
+        control: controlOf(measured.configuration).key,
+        epoch: state.epoch,
+        earlier,
+        kinds,
+      }),
     });
   });
