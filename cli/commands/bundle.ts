@@ -24,6 +24,14 @@ deployment; under \`wrangler dev\` (WRANGLER_COMMAND=dev) its errors are printed
     await mkdir(join(context.directory, target[0]), { recursive: true });
     await writeFile(join(context.directory, ...target), text);
     if (result.ok) context.err(`${file.name}: ${summarize(result)}\n`);
+    if (result.ok && context.environment["WRANGLER_COMMAND"] === "deploy") {
+      const { auth } = result.value.governance;
+      const warning =
+        auth.type === "development"
+          ? "auth is development: the deployed Worker lets nobody in; say auth: { type: token }"
+          : `the Worker answers 500 until the secret ${auth.secret} is set`;
+      context.err(`${file.name}: ${warning}\n`);
+    }
     return 0;
   },
 };

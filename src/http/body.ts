@@ -63,9 +63,11 @@ const describe = (issue: v.BaseIssue<unknown>): LocatedMessage => ({
   message: shorten(
     issue.type === "strict_object" && issue.expected === "never"
       ? `unknown member`
-      : issue.kind === "schema"
-        ? `expected ${issue.expected ?? issue.message}, found ${issue.received}`
-        : `expected ${issue.message}`,
+      : issue.received === "undefined"
+        ? "missing"
+        : issue.kind === "schema"
+          ? `expected ${issue.expected ?? issue.message}, found ${issue.received}`
+          : `expected ${issue.message}`,
   ),
 });
 

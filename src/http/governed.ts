@@ -7,7 +7,7 @@ import { etagOf, type ViewContext } from "../governance/present.ts";
 import type { CommandInput } from "../governance/request.ts";
 import type { Loaded, Snapshot } from "../governance/store.ts";
 import { limits } from "../limits.ts";
-import { type ExperimentRef, NameSchema } from "../scope.ts";
+import { ExperimentNameSchema, type ExperimentRef, NameSchema } from "../scope.ts";
 import { parseInput } from "./body.ts";
 import type { AppDependencies, AppEnvironment } from "./dependencies.ts";
 import { problemResponse } from "./problem.ts";
@@ -20,6 +20,12 @@ export const refOf = (context: RouteContext): ExperimentRef => {
   if (!v.is(NameSchema, experiment))
     throw new ProvisoError("experiment-not-found", "there is no experiment of that name");
   return { ...context.get("scope"), experiment };
+};
+
+/** The experiment that a path would create: here a name that is none is the caller's mistake, and says why. */
+export const refToCreate = (context: RouteContext): ExperimentRef => {
+  const { name } = parseInput(v.object({ name: ExperimentNameSchema }), { name: context.req.param("name") });
+  return { ...context.get("scope"), experiment: name };
 };
 
 /** The experiment as it stands, or `experiment-not-found`. */
@@ -90,7 +96,7 @@ const header = (
 ): string | undefined => {
   const value = context.req.header(name);
   if (value === undefined && required === true)
-    throw new ProvisoError("precondition-required", `this deployment wants a ${name} header on every change`);
+    throw new ProvisoError("precondition-required", `this deployment wants the header ${name} on every change`);
   return value;
 };
 
@@ -131,17 +137,18 @@ const answerResponse = (context: RouteContext, ref: ExperimentRef, answer: Comma
 
 /** `?limit=` and `?after=` of a paged route. */
 export const pageOf = (context: RouteContext, limitMax: number = limits.pageRows): { after: number; limit: number } => {
-  const number = (parameter: string, fallback: number, max: number): number => {
+  const number = (parameter: string, fallback: number, min: number, max: number): number => {
     const text = context.req.query(parameter);
     if (text === undefined) return fallback;
     const value = Number(text);
-    if (/^\d{1,15}$/.test(text) && value <= max) return value;
-    throw new ProvisoError("invalid-request", `?${parameter}= is a whole number up to ${max}`, {
-      errors: [{ path: `?${parameter}`, message: `0 to ${max}` }],
+    if (/^\d{1,16}$/.test(text) && value >= min && value <= max) return value;
+    const wanted = `a whole number from ${min} to ${max}`;
+    throw new ProvisoError("invalid-request", `?${parameter}= is ${wanted}`, {
+      errors: [{ path: `?${parameter}`, message: wanted }],
     });
   };
   return {
-    after: number("after", 0, Number.MAX_SAFE_INTEGER),
-    limit: Math.max(1, number("limit", Math.min(100, limitMax), limitMax)),
+    after: number("after", 0, 0, Number.MAX_SAFE_INTEGER),
+    limit: number("limit", Math.min(100, limitMax), 1, limitMax),
   };
 };

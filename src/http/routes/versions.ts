@@ -9,7 +9,7 @@ import { limits } from "../../limits.ts";
 import { allow } from "../access.ts";
 import { parseInput, readJson } from "../body.ts";
 import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
-import { execute, loadExperiment, pageOf, refOf } from "../governed.ts";
+import { execute, loadExperiment, pageOf, refToCreate } from "../governed.ts";
 import { ReasonSchema } from "./lifecycle.ts";
 
 const WriteSchema = v.strictObject({
@@ -30,16 +30,16 @@ const named = (configuration: Readonly<Record<string, unknown>>, name: string): 
 };
 
 export const versionRoutes = (dependencies: AppDependencies): Hono<AppEnvironment> => {
-  const { identity, store } = dependencies;
+  const { store } = dependencies;
   const NamedSchema = v.strictObject({ configuration: ConfigurationSchema });
   return new Hono<AppEnvironment>()
-    .get("/:name/versions", allow("read", identity), async (context) => {
+    .get("/:name/versions", allow("read", dependencies), async (context) => {
       const { ref } = await loadExperiment(context, dependencies);
       const page = await store.history(ref, { ...pageOf(context, limits.heavyPageRows), types: ["VersionWritten"] });
       const versions = page.events.filter(isVersion).map((event) => presentVersion(event, page.people));
       return context.json({ experimentName: ref.experiment, versions, next: page.next });
     })
-    .get("/:name/versions/:version", allow("read", identity), async (context) => {
+    .get("/:name/versions/:version", allow("read", dependencies), async (context) => {
       const { ref, loaded } = await loadExperiment(context, dependencies);
       const asked = context.req.param("version");
       const version =
@@ -50,8 +50,8 @@ export const versionRoutes = (dependencies: AppDependencies): Hono<AppEnvironmen
         throw new ProvisoError("version-not-found", `${ref.experiment} has no version ${asked}`);
       return context.json({ experimentName: ref.experiment, ...presentVersion(event, page.people) });
     })
-    .post("/:name/versions", allow("writeVersion", identity), async (context) => {
-      const { experiment } = refOf(context);
+    .post("/:name/versions", allow("writeVersion", dependencies), async (context) => {
+      const { experiment } = refToCreate(context);
       const written = await readJson(WriteSchema, context.req.raw, limits.requestBytes);
       const { configuration } = parseInput(NamedSchema, named(written.configuration, experiment));
       const { changeDescription } = written;
