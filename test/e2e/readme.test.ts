@@ -1,5 +1,6 @@
 /** What the README tells a newcomer to do, done. */
 import { execFile } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { dirname, delimiter } from "node:path";
@@ -9,13 +10,24 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { ask, type Server, startServer, temporaryDirectory } from "./server.ts";
 
 const run = promisify(execFile);
-const readme = readFileSync("README.md", "utf8");
 
-/** The code block behind `<!-- run: name -->`. */
-const block = (name: string): string => {
-  const code = new RegExp(`<!-- run: ${name} -->\\n\`\`\`\\w+\\n([\\s\\S]*?)\`\`\``).exec(readme)?.[1];
-  if (code === undefined) throw new Error(`README.md has no block ${name}`);
+/** The code block of a page behind `<!-- run: name -->`. */
+const block = (name: string, page = "README.md"): string => {
+  const text = readFileSync(page, "utf8");
+  const code = new RegExp(`<!-- run: ${name} -->\\n\`\`\`\\w+\\n([\\s\\S]*?)\`\`\``).exec(text)?.[1];
+  if (code === undefined) throw new Error(`${page} has no block ${name}`);
   return code;
+};
+
+/** In the root, as the pages say: the package finds itself by its name there. */
+const runInRoot = async (code: string, environment: Record<string, string> = {}): Promise<{ stdout: string }> => {
+  const file = `page-${randomUUID()}.ts`;
+  await writeFile(file, code);
+  try {
+    return await run(process.execPath, [file], { env: { ...process.env, ...environment } });
+  } finally {
+    await rm(file);
+  }
 };
 
 let directory: Awaited<ReturnType<typeof temporaryDirectory>>;
@@ -46,15 +58,9 @@ test("the walkthrough takes the declared experiment to Running, and the quicksta
   });
 
   const quickstart = block("quickstart");
-  expect(quickstart.trim().split("\n").length).toBeLessThanOrEqual(16);
-  // In the root, as the README says: the package finds itself by its name there.
-  const file = `quickstart-${process.pid}.ts`;
-  await writeFile(file, quickstart);
-  try {
-    await run(process.execPath, [file], { env: { ...process.env, PROVISO_URL: server.url } });
-  } finally {
-    await rm(file);
-  }
+  expect(quickstart.trim().split("\n").length).toBeLessThanOrEqual(17);
+  const { stdout: said } = await runInRoot(quickstart, { PROVISO_URL: server.url });
+  expect(said).toContain("rules of 1 experiments");
   const read = async (): Promise<v.InferOutput<typeof Results>> =>
     v.parse(Results, (await ask(server.url, "author", "GET", "checkout-redesign/results")).body);
   await expect.poll(async () => (await read()).exposures, { timeout: 20_000 }).toBe(1_000);
@@ -63,4 +69,9 @@ test("the walkthrough takes the declared experiment to Running, and the quicksta
   // Every fourth user who was served one page: about an eighth of all.
   expect(outcomes["purchase"]?.arms["treatment"]?.sum).toBeGreaterThan(80);
   expect(outcomes["purchase"]?.arms["control"]?.sum).toBe(0);
+});
+
+test("the embedding page governs and serves in one process", async () => {
+  const { stdout } = await runInRoot(block("embedding", "docs/embedding.md"));
+  expect(stdout).toMatch(/^Hello(\.|, friend!)\n1 exposure\n$/);
 });
