@@ -44,6 +44,9 @@ const start = (client: Client, options: ReplayOptions, survey: Survey, context: 
   const asked = planned === undefined ? undefined : planVariants(planned, control);
   const objection = (arms: readonly PlannedVariant[]): string | undefined => {
     if (asked !== undefined) return samePlan(arms, asked) ? undefined : describePlan(asked);
+    // An arm that somebody's live experiment does not have would break its sample ratio for good.
+    const known = new Set(arms.map(({ key }) => key));
+    if (found.some((key) => !known.has(key))) return `the variants of the file: ${found.join(", ")}`;
     const named = arms.find((arm) => arm.control === true)?.key;
     return control === undefined || control === named ? undefined : `--control ${control}`;
   };

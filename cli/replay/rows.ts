@@ -117,28 +117,44 @@ const wholeRow = (number: number, value: string, reason: string): Row => ({
   problem: { column: null, value, reason },
 });
 
+/** A record as the parser read it, and as it stands in the file, the line end included. */
+interface CsvRecord {
+  readonly record: string[];
+  readonly raw: string;
+}
+
+const isEmptyLine = ({ raw }: CsvRecord): boolean => /^[\r\n]*$/.test(raw);
+
+/** Cells that are quoted from end to end with their quotes doubled (RFC 4180), or do not begin with a quote. */
+const wellQuoted =
+  /^(?:"[^"]*(?:""[^"]*)*"|[^",\r\n][^,\r\n]*|)(?:,(?:"[^"]*(?:""[^"]*)*"|[^",\r\n][^,\r\n]*|))*[\r\n]*$/;
+
 /**
  * What is wrong with a record as a whole. A quote that is not closed where it should be takes the following lines into
- * its cell; the parser then leaves the quote standing.
+ * its cell; the parser then leaves the quote standing. Only the text tells that from a cell whose own first character
+ * is a quote.
  */
-const recordProblem = (cells: Cells, width: number): string | undefined => {
-  const swallowed = cells.some((cell) => cell.startsWith('"') && cell.includes("\n"));
+const recordProblem = ({ record: cells, raw }: CsvRecord, width: number): string | undefined => {
+  const swallowed = cells.some((cell) => cell.startsWith('"') && cell.includes("\n")) && !wellQuoted.test(raw);
   if (cells.length === width && !swallowed) return undefined;
   const spanned = cells.join().split("\n").length;
   const hint = spanned > 1 ? `, over ${spanned} lines: a quote that is not closed?` : "";
   return `${cells.length} cells${cells.length === width ? "" : ` instead of ${width}`}${hint}`;
 };
 
-async function* csvRows(records: AsyncIterator<string[]>, width: number): AsyncGenerator<Row> {
+async function* csvRows(records: AsyncIterator<CsvRecord>, width: number): AsyncGenerator<Row> {
   let number = 0;
   try {
     for (;;) {
       const next = await records.next();
       if (next.done === true) return;
+      const empty = isEmptyLine(next.value);
+      // Between rows of several cells it is a gap; where a row is one cell, it is a row whose cell is missing.
+      if (empty && width > 1) continue;
       number += 1;
-      const problem = recordProblem(next.value, width);
-      if (problem === undefined) yield { number, cells: next.value };
-      else yield wholeRow(number, next.value.join(","), problem);
+      const problem = empty ? "an empty line" : recordProblem(next.value, width);
+      if (problem === undefined) yield { number, cells: next.value.record };
+      else yield wholeRow(number, next.value.record.join(","), problem);
     }
   } finally {
     await records.return?.();
@@ -152,33 +168,52 @@ const openCsv = async (file: RowFile): Promise<OpenRows> => {
     record_delimiter: ["\r\n", "\n", "\r"],
     relax_column_count: true,
     relax_quotes: true,
-    skip_empty_lines: true,
+    raw: true,
     max_record_size: recordCharactersMax,
   });
   pipeline(text, parser, handled);
-  const records: AsyncIterator<string[]> = parser[Symbol.asyncIterator]();
-  const first = await records.next().catch((cause: unknown) => {
+  const records: AsyncIterator<CsvRecord> = parser[Symbol.asyncIterator]();
+  const nextRecord = async (): Promise<IteratorResult<CsvRecord>> => {
+    const next = await records.next();
+    return next.done !== true && isEmptyLine(next.value) ? nextRecord() : next;
+  };
+  const first = await nextRecord().catch((cause: unknown) => {
     throw readFailure(file, cause);
   });
   if (first.done === true) throw new CliFailure(`${file.path} is empty: it has no header`);
-  const columns = first.value.map((name) => name.trim());
+  const columns = first.value.record.map((name) => name.trim());
   return { columns, rows: explained(file, csvRows(records, columns.length)), close: () => source.destroy() };
 };
 
+/** A number as it is written: a double would make different long ids the same subject. */
+class Numeral {
+  readonly text: string;
+  constructor(text: string) {
+    this.text = text;
+  }
+  toJSON(): number {
+    return Number(this.text);
+  }
+}
+
+const keepNumerals = (_key: string, value: unknown, context?: { readonly source?: string }): unknown =>
+  typeof value === "number" ? new Numeral(context?.source ?? String(value)) : value;
+
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
+  typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Numeral);
 
 /** A JSON value as a cell. */
 const cellOf = (value: unknown): string | undefined => {
   if (value === undefined || value === null) return "";
   if (typeof value === "string") return value;
-  return typeof value === "number" || typeof value === "boolean" ? String(value) : undefined;
+  if (value instanceof Numeral) return value.text;
+  return typeof value === "boolean" ? String(value) : undefined;
 };
 
 const jsonRow = (number: number, line: string, columns: readonly string[]): Row => {
   let object: unknown;
   try {
-    object = JSON.parse(line);
+    object = JSON.parse(line, keepNumerals);
   } catch {
     return wholeRow(number, line, "not JSON");
   }
@@ -186,6 +221,8 @@ const jsonRow = (number: number, line: string, columns: readonly string[]): Row 
   const cells: string[] = [];
   for (const column of columns) {
     const value = Object.hasOwn(object, column) ? object[column] : undefined;
+    if (value instanceof Numeral && !Number.isFinite(Number(value.text)))
+      return { number, problem: { column, value: value.text, reason: "a number too large to be one" } };
     const cell = cellOf(value);
     if (cell === undefined)
       return {

@@ -3,7 +3,7 @@ import {
   createEventBuffer,
   type EventBufferHealth,
   type EventBufferOptions,
-  type FlushSettings,
+  type ToldFlushSettings,
   type WaitUntilContext,
 } from "../events/buffer.ts";
 import { createEventIds } from "../events/event-id.ts";
@@ -145,7 +145,14 @@ export const createExperiments = (options: ExperimentsOptions): Experiments => {
   };
 
   /** What the rules say of batches, without what is set by hand. */
-  const flushSettings = (): Partial<FlushSettings> => ({ ...rules.current().dataPlane, ...options.buffer });
+  const flushSettings = (): ToldFlushSettings => {
+    const { dataPlane } = rules.current();
+    return {
+      flushEvents: options.buffer?.flushEvents ?? dataPlane?.flushEvents,
+      flushBytes: options.buffer?.flushBytes ?? dataPlane?.flushBytes,
+      flushIntervalMs: options.buffer?.flushIntervalMs ?? dataPlane?.flushIntervalMs,
+    };
+  };
   const buffer =
     sink === undefined ? undefined : createEventBuffer({ flushSettings, ...options.buffer, sink, now, onError });
   const recorder =

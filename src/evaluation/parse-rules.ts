@@ -60,7 +60,8 @@ const members: readonly (readonly [name: keyof ExperimentRule, holds: Check, all
   ["assignmentPolicy", isText, "expected a text"],
 ];
 
-const isPositive = (value: unknown): value is number => isNumber(value) && value > 0;
+/** At most what a timer takes: 2³¹ − 1. */
+const isPositive = (value: unknown): value is number => isNumber(value) && value > 0 && value < 2 ** 31;
 
 const isDataPlane = (value: unknown): value is DataPlaneSettings =>
   isObject(value) &&

@@ -1,7 +1,8 @@
 /**
  * Holds events between the application and a sink. It is bounded in events and bytes, so an outage costs events, which
  * are counted, and never memory. One batch is under way at a time; it is retried as it is, with the ids it has, so that
- * sending twice counts once.
+ * sending twice counts once; and for as long as it takes: what is held costs nothing more, so only what no longer fits
+ * is dropped.
  *
  * A Worker cancels timers and sends together with the request that began them. Two rules come from that. Nothing rests
  * on a timer or a promise alone: what it would have told is found by the clock at the next `add` or `flush`. And a send
@@ -22,6 +23,9 @@ export interface FlushSettings {
   readonly flushIntervalMs: number;
 }
 
+/** Those that are said; undefined is not said. */
+export type ToldFlushSettings = { readonly [Name in keyof FlushSettings]?: FlushSettings[Name] | undefined };
+
 export interface EventBufferOptions {
   readonly sink: EventSink;
   /** Events held at most, the batch under way included; those that come on top are dropped. Default 10,000. */
@@ -35,8 +39,8 @@ export interface EventBufferOptions {
   /** … or when the oldest has waited this long (default 1 second). */
   readonly flushIntervalMs?: number;
   /** Overrides the three, read when the first event of a batch comes: they may be told by a server, and change. */
-  readonly flushSettings?: () => Partial<FlushSettings> | undefined;
-  /** Sends of one batch, retries included, before it is given up. Default 8. */
+  readonly flushSettings?: () => ToldFlushSettings | undefined;
+  /** Failed sends in a row after which `flush` and `close` wait no longer; retries go on. Default 8. */
   readonly attempts?: number;
   /** First wait after a failure, doubled with every further failure. Default 250 ms. */
   readonly backoffMs?: number;
@@ -57,8 +61,6 @@ export interface EventBufferOptions {
 export interface DroppedEvents {
   /** The buffer was full. */
   readonly overflow: number;
-  /** All attempts to send them failed. */
-  readonly undeliverable: number;
   /** One event over the limit for an event, or without a JSON form. */
   readonly oversize: number;
   /** Added after `close`, or left over by it. */
@@ -101,7 +103,8 @@ export interface EventBuffer {
   waitUntil(context: WaitUntilContext): void;
   health(): EventBufferHealth;
   /**
-   * Takes no more events, flushes, and after `timeoutMs` (default 10 seconds) drops and counts what is still there.
+   * Takes no more events, flushes, and drops and counts what is still there after `timeoutMs` (default 10 seconds), or
+   * as soon as the sink has failed `attempts` times in a row.
    */
   close(timeoutMs?: number): Promise<void>;
 }
@@ -115,6 +118,9 @@ interface Batch {
 }
 
 const longestRetryAfterMs = 300_000;
+
+/** Platforms keep a delay in 31 bits; a longer one would go off at once, again and again. */
+const longestTimerMs = 2 ** 31 - 1;
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
@@ -137,9 +143,9 @@ export const createEventBuffer = (options: EventBufferOptions): EventBuffer => {
     random = Math.random,
   } = options;
   const { flushEvents = 500, flushBytes = 256 * 1024, flushIntervalMs = 1_000 } = options;
-  const ownSettings: FlushSettings = { flushEvents, flushBytes, flushIntervalMs };
-  let flushing = ownSettings;
-  const beginTimer = options.startTimer ?? startTimer;
+  let flushing: FlushSettings = { flushEvents, flushBytes, flushIntervalMs };
+  const beginTimer: StartTimer = (callback, delayMs, holdsProcess) =>
+    (options.startTimer ?? startTimer)(callback, Math.min(delayMs, longestTimerMs), holdsProcess);
 
   // Two lists instead of one of pairs: an exposure then costs no object besides its own.
   let waiting: EnvelopeInput[] = [];
@@ -162,7 +168,7 @@ export const createEventBuffer = (options: EventBufferOptions): EventBuffer => {
 
   let sent = 0;
   let rejected = 0;
-  const dropped = { overflow: 0, undeliverable: 0, oversize: 0, closed: 0 };
+  const dropped = { overflow: 0, oversize: 0, closed: 0 };
   let overflowing = false;
   let failures = 0;
   let retryAt = -Infinity;
@@ -198,14 +204,10 @@ export const createEventBuffer = (options: EventBufferOptions): EventBuffer => {
   const failed = (current: Batch, error: unknown): void => {
     current.deadline = undefined;
     failures += 1;
-    const longest = Math.min(backoffMaxMs, backoffMs * 2 ** (failures - 1));
+    const longest = Math.min(backoffMaxMs, backoffMs * 2 ** Math.min(failures - 1, 31));
     const asked = error instanceof SinkError ? Math.min(error.retryAfterMs ?? 0, longestRetryAfterMs) : 0;
     retryAt = now() + Math.max(longest * (0.5 + random() / 2), asked);
     report(error);
-    if (current.attempts < attempts) return;
-    dropped.undeliverable += current.events.length;
-    lost += current.events.length;
-    release(current);
   };
 
   const delivered = (current: Batch, receipt: SinkReceipt): void => {
@@ -341,7 +343,7 @@ export const createEventBuffer = (options: EventBufferOptions): EventBuffer => {
 
   const health = (): EventBufferHealth => {
     const events = heldEvents();
-    const gone = dropped.overflow + dropped.undeliverable + dropped.oversize + dropped.closed;
+    const gone = dropped.overflow + dropped.oversize + dropped.closed;
     const status = failures >= attempts ? "unhealthy" : failures > 0 || overflowing ? "degraded" : "healthy";
     const parts = [
       `${events} events wait`,
@@ -391,7 +393,12 @@ export const createEventBuffer = (options: EventBufferOptions): EventBuffer => {
       taken += 1;
       const at = knownAt ?? now();
       if (waiting.length === 1) {
-        flushing = { ...ownSettings, ...options.flushSettings?.() };
+        const told = options.flushSettings?.();
+        flushing = {
+          flushEvents: told?.flushEvents ?? flushEvents,
+          flushBytes: told?.flushBytes ?? flushBytes,
+          flushIntervalMs: told?.flushIntervalMs ?? flushIntervalMs,
+        };
         dueAt = at + flushing.flushIntervalMs;
         pumpSoon();
       } else if (isDue(at)) {

@@ -212,6 +212,18 @@ describe("what the rules say of sending", () => {
     expect(sink.events()[0]?.payload).not.toHaveProperty("weight");
   });
 
+  test("applies where the application says undefined", async () => {
+    // As plain JavaScript does, which no type holds back.
+    const buffer = Object.fromEntries(
+      ["flushEvents", "flushBytes", "flushIntervalMs"].map((name) => [name, undefined]),
+    );
+    const { experiments, sink, clock } = setup({ rules, buffer });
+    exposeAll(experiments);
+    await clock.advance(0);
+    expect(sink.events().length).toBeGreaterThan(25);
+    expect(clock.pending().length).toBeLessThanOrEqual(1);
+  });
+
   test("a share of 0 sends nothing", async () => {
     const none = staticRules({ ...ruleSet(rule()), dataPlane: { ...dataPlane, sampling: 0 } });
     const { experiments, sink } = setup({ rules: none });

@@ -54,6 +54,7 @@ describe("how events are to be sent", () => {
     { ...dataPlane, sampling: "1" },
     { ...dataPlane, flushEvents: 0 },
     { ...dataPlane, flushIntervalMs: -1 },
+    { ...dataPlane, flushIntervalMs: 2 ** 31 },
   ])("is not guessed from %j", (wrong) => {
     expect(() => parseRuleSet({ ...ruleSet(), dataPlane: wrong })).toThrow("rule set /dataPlane: found");
   });

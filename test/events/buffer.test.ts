@@ -1,9 +1,10 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { createEventBuffer, type EventBufferOptions } from "../../src/events/buffer.ts";
 import type { EnvelopeInput } from "../../src/events/envelope.ts";
 import { encodeEvent } from "../../src/events/message.ts";
 import { SinkError } from "../../src/events/sink-error.ts";
 import type { EventSink, SinkReceipt } from "../../src/events/sink.ts";
+import type { StartTimer } from "../../src/events/timer.ts";
 import { limits } from "../../src/limits.ts";
 import { manualClock, settle } from "./clock.ts";
 import { exposure, exposures } from "./fixtures.ts";
@@ -108,6 +109,37 @@ describe("a batch goes", () => {
     expect(sizes()).toEqual([2, 3, 4]);
   });
 
+  test("after its default time, where undefined is said", async () => {
+    const { add, sizes, clock } = setup({
+      flushSettings: () => ({ flushEvents: undefined, flushIntervalMs: undefined }),
+    });
+    add([exposure(0)]);
+    await clock.advance(999);
+    expect(sizes()).toEqual([]);
+    expect(clock.pending()).toHaveLength(1);
+    await clock.advance(1);
+    expect(sizes()).toEqual([1]);
+  });
+
+  test("after a time that no timer can count, which is waited for in parts", async () => {
+    const start = vi.fn<StartTimer>();
+    const { add, sizes, clock } = setup({
+      flushIntervalMs: 2 ** 32,
+      startTimer: (...timer) => {
+        start(...timer);
+        return clock.startTimer(...timer);
+      },
+    });
+    add([exposure(0)]);
+    await clock.advance(2 ** 32 - 1);
+    expect(sizes()).toEqual([]);
+    await clock.advance(1);
+    expect(sizes()).toEqual([1]);
+    const delays = start.mock.calls.map(([, delay]) => delay);
+    expect(Math.max(...delays)).toBe(2 ** 31 - 1);
+    expect(delays.length).toBeLessThan(6);
+  });
+
   test("when it is flushed", async () => {
     const { add, buffer, batches } = setup();
     add(exposures(2));
@@ -198,13 +230,45 @@ describe("the buffer is bounded", () => {
       await clock.advance(60_000);
       const { events, dropped, sent } = buffer.health();
       expect(events).toBeLessThanOrEqual(100);
-      expect(events + dropped.overflow + dropped.undeliverable + sent).toBe(added);
+      expect(events + dropped.overflow + sent).toBe(added);
     }
     expect(buffer.health().status).toBe("unhealthy");
     expect(clock.pending().length).toBeLessThanOrEqual(1);
     answerWith(acceptAll);
     await clock.advance(60_000);
     expect(buffer.health()).toMatchObject({ status: "healthy", events: 0, failures: 0 });
+  });
+
+  test.each([15, 35, 120, 600])("an outage of %d s loses nothing while there is room", async (seconds) => {
+    const { add, buffer, batches, clock, answerWith } = setup({ random: () => 1 - Number.EPSILON });
+    answerWith(down);
+    for (let second = 0; second < seconds; second += 1) {
+      add([exposure(second)]);
+      await clock.advance(1_000);
+    }
+    answerWith(acceptAll);
+    batches.length = 0;
+    await clock.advance(60_000);
+    expect(batches.flat()).toEqual(exposures(seconds));
+    const dropped = { overflow: 0, oversize: 0, closed: 0 };
+    expect(buffer.health()).toMatchObject({ status: "healthy", events: 0, bytes: 0, sent: seconds, dropped });
+  });
+
+  test("an endless outage keeps the first events that fit, and counts every other", async () => {
+    const { add, buffer, clock, batches, answerWith } = setup({ maxEvents: 100, flushEvents: 10 });
+    answerWith(down);
+    const events = exposures(2_000);
+    for (let index = 0; index < events.length; index += 1) {
+      add(events.slice(index, index + 1));
+      await clock.advance(20_000);
+    }
+    expect(buffer.health()).toMatchObject({ events: 100, dropped: { overflow: 1_900, oversize: 0, closed: 0 } });
+    expect(buffer.health().failures).toBeGreaterThan(1_100);
+    answerWith(acceptAll);
+    batches.length = 0;
+    expect(await Promise.race([buffer.close(), clock.advance(60_000)])).toBeUndefined();
+    expect(batches.flat()).toEqual(events.slice(0, 100));
+    expect(buffer.health()).toMatchObject({ events: 0, bytes: 0, sent: 100, dropped: { closed: 0 } });
   });
 
   test("one event over its limit, or that is no JSON, is refused loudly and spoils no batch", async () => {
@@ -291,7 +355,7 @@ describe("a failed send", () => {
     expect(batches).toHaveLength(3);
   });
 
-  test("is given up after its attempts, counted, and the next batch is not hurried", async () => {
+  test("is kept after its attempts, and the next batch is not hurried", async () => {
     const { add, buffer, sizes, clock, errors, answerWith } = setup({ attempts: 3, backoffMs: 100, flushEvents: 2 });
     answerWith(down);
     add(exposures(2));
@@ -299,14 +363,14 @@ describe("a failed send", () => {
     add([exposure(2)]);
     await clock.advance(150);
     expect(sizes()).toEqual([2, 2, 2]);
-    expect(buffer.health()).toMatchObject({ status: "unhealthy", events: 1, dropped: { undeliverable: 2 } });
+    expect(buffer.health()).toMatchObject({ status: "unhealthy", events: 3, dropped: { overflow: 0 } });
     expect(errors).toHaveLength(3);
     answerWith(acceptAll);
     await clock.advance(199);
     expect(sizes()).toHaveLength(3);
     await clock.advance(1_000);
-    expect(sizes()).toEqual([2, 2, 2, 1]);
-    expect(buffer.health()).toMatchObject({ status: "healthy", events: 0, sent: 1, failures: 0 });
+    expect(sizes()).toEqual([2, 2, 2, 2, 1]);
+    expect(buffer.health()).toMatchObject({ status: "healthy", events: 0, sent: 3, failures: 0 });
   });
 
   test("that throws instead of rejecting is a failed send", async () => {
@@ -396,7 +460,7 @@ describe("flush", () => {
     const again = buffer.flush();
     await clock.advance(500);
     expect(await again).toBe(false);
-    expect(buffer.health().events).toBe(1);
+    expect(buffer.health()).toMatchObject({ events: 3, dropped: { overflow: 0, closed: 0 } });
   });
 
   test("many times over in an outage waits for nothing and holds nothing", async () => {
@@ -509,6 +573,17 @@ describe("close", () => {
     expect(clock.pending()).toEqual([]);
     await clock.advance(600_000);
     expect(buffer.health()).toMatchObject({ events: 0, sent: 0 });
+  });
+
+  test("in an outage known to be one tries once more and waits no longer", async () => {
+    const { add, buffer, clock, batches, answerWith } = setup({ attempts: 2, backoffMs: 100, flushEvents: 1 });
+    answerWith(down);
+    add([exposure(0)]);
+    await clock.advance(10_000);
+    const before = batches.length;
+    await buffer.close();
+    expect(batches).toHaveLength(before + 1);
+    expect(buffer.health()).toMatchObject({ events: 0, sent: 0, dropped: { closed: 1 } });
   });
 
   test("tries at once, whatever the wait was", async () => {
