@@ -46,6 +46,7 @@ export const describeProblem = (answer: Answer): string => {
   if (problem === null) return `the server answered ${answer.status}`;
   const { code, detail, missing = [], violations = [], errors = [] } = problem;
   const more = [
+    ...(code === "unauthenticated" ? ["set PROVISO_AUTHOR_TOKEN and PROVISO_APPROVER_TOKEN"] : []),
     ...missing,
     ...violations.map(({ policyName = "policy", reason = "violated" }) => `${policyName}: ${reason}`),
     ...errors.map(({ path, message }) => `${path === "" ? "the whole" : path}: ${message}`),

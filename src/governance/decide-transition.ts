@@ -5,7 +5,7 @@ import { type Command, type Decision, deny, type Evidence } from "./commands.ts"
 import type { Change, DomainEvent, GateResult, PersonalRef } from "./events.ts";
 import { conflictClaims } from "./policies/conflict-prevention.ts";
 import { judgePolicy } from "./policies/judge.ts";
-import type { PolicyResult } from "./policies/policy.ts";
+import { type PolicyResult, presentPolicyResult } from "./policies/policy.ts";
 import { applicable, type ApplicablePolicySet } from "./policy-set.ts";
 import {
   approvalLacking,
@@ -67,16 +67,23 @@ export const decideTransition = (state: ExperimentState, command: Transition, ev
   if (!judged.satisfied) return holdOrRefuse(state, command, evidence, proposal, judged);
 
   const policies = judgePolicies(state, change, set, evidence);
+  const shown = (results: readonly PolicyResult[]) =>
+    results.map((result) => presentPolicyResult(result, evidence.now));
   const critical = policies.filter((result) => result.severity === "Critical");
   const violations = critical.filter((result) => result.compliant === false);
   if (violations.length > 0) {
     const reasons = violations.map((result) => `${result.policy}: ${result.reason}`).join("; ");
-    return deny("policy-violation", reasons, { violations }, denied("policy-violation", policies));
+    return deny("policy-violation", reasons, { violations: shown(violations) }, denied("policy-violation", policies));
   }
   const inconclusive = critical.filter((result) => result.compliant === null);
   if (inconclusive.length > 0) {
     const reasons = inconclusive.map((result) => `${result.policy}: ${result.reason}`).join("; ");
-    return deny("evidence-inconclusive", reasons, { inconclusive }, denied("evidence-inconclusive", policies));
+    return deny(
+      "evidence-inconclusive",
+      reasons,
+      { inconclusive: shown(inconclusive) },
+      denied("evidence-inconclusive", policies),
+    );
   }
   if (evidence.claimed !== null) {
     const { claim, holder } = evidence.claimed;

@@ -304,7 +304,7 @@ describe("policies", () => {
     const decision = approved({ policies: [limit] }).when({ type: "Transition", to: "Running" });
     expect(decision).toMatchObject({
       code: "policy-violation",
-      details: { violations: [{ policy: "trafficLimit", compliant: false, severity: "Critical" }] },
+      details: { violations: [{ policyName: "trafficLimit", isCompliant: false, severity: "Critical" }] },
     });
     const scene = approved({ policies: [{ ...limit, severity: "Warning" }] }).moves("Running");
     expect(scene.events().find((event) => event.type === "Transitioned" && event.data.to === "Running")).toMatchObject({

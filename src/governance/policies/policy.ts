@@ -65,3 +65,21 @@ export interface PolicyVerdict {
   readonly reason: string;
   readonly evidence: Readonly<Record<string, EvidenceItem>>;
 }
+
+/** A result as callers see it, in a refusal and in a dry run alike. */
+export interface PolicyEvaluation {
+  readonly policyName: string;
+  readonly isCompliant: boolean | null;
+  readonly reason: string;
+  readonly severity: Severity;
+  /** ISO 8601. */
+  readonly timestamp: string;
+}
+
+export const presentPolicyResult = (result: PolicyResult, now: number): PolicyEvaluation => ({
+  policyName: result.policy,
+  isCompliant: result.compliant,
+  reason: result.reason,
+  severity: result.severity,
+  timestamp: new Date(now).toISOString(),
+});
