@@ -21,8 +21,9 @@ export const limits = {
   targetingNodes: 200,
   /** Outcome values: a subject's total and its square stay exact and printable. */
   outcomeMagnitude: 1e15,
-  /** Variants by epoch, and metrics by kind, that the ledger of one experiment opens. */
-  ledgerArms: 1_000,
+  /** What the ledger of one experiment opens: variants in each epoch, the last epoch, and metrics by kind. */
+  ledgerVariants: 200,
+  ledgerEpoch: 500,
   ledgerMetrics: 1_000,
   /** Above this, the sequential test has no look at every subject: it reads and sorts all of them. */
   subjectLooks: 2_000_000,

@@ -7,10 +7,9 @@ import type { Envelope } from "../src/events/envelope.ts";
 import { decodeMessage } from "../src/events/message.ts";
 import { parseEvent } from "../src/events/validate.ts";
 import { type BatchBuilder, batchBuilder, refOfEvent } from "../src/ledger/batch.ts";
-import type { CrossoverEvent } from "../src/ledger/crossover.ts";
 import { limits } from "../src/limits.ts";
 import { type ExperimentRef, refKey } from "../src/scope.ts";
-import { type DeadLetter, deadLetter, type DeadLetterQueue, sendDeadLetters } from "./dead-letters.ts";
+import { type DeadLetter, deadLettersOf, type DeadLetterQueue, sendDeadLetters } from "./dead-letters.ts";
 import { horizonMs, type RecordBatch, type RecordReport } from "./ledger.ts";
 
 /** As much of a queue's message as is used. */
@@ -29,8 +28,6 @@ export interface ConsumerDependencies {
   /** ms since 1970 */
   readonly now: () => number;
   readonly report: (error: unknown) => void;
-  /** Told of crossovers, at least once each; the same crossover has the same event id. Rejecting brings them again. */
-  readonly onAssignment?: (events: readonly CrossoverEvent[]) => Promise<void>;
 }
 
 /** One call's worth: it bounds the memory of both sides and how long a ledger is busy with one batch. */
@@ -98,14 +95,14 @@ const refusedLetters = ({ ref, sources }: Delivery, { refused }: RecordReport): 
       const reason =
         parsed.ok && sameRef(refOfEvent(parsed.event), ref) ? reasons.get(parsed.event.eventId) : undefined;
       if (reason === undefined) return [];
-      return [{ source, letter: deadLetter(source, "refused", [{ path: "", message: reason }], raw) }];
+      return [{ source, letters: deadLettersOf(source, "refused", [{ path: "", message: reason }], raw) }];
     }),
   );
 };
 
 interface Letter {
   readonly source: QueueMessage;
-  readonly letter: DeadLetter;
+  readonly letters: readonly DeadLetter[];
 }
 
 /** Reads a message: its good events to the deliveries, the rest to the letters. */
@@ -120,7 +117,7 @@ const sortOut = (
     events = eventsOf(source);
   } catch (error) {
     const problems = [{ path: "", message: messageOf(error) }];
-    put({ source, letter: deadLetter(source, "unreadable-message", problems, source.body) });
+    put({ source, letters: deadLettersOf(source, "unreadable-message", problems, source.body) });
     return;
   }
   // Past the horizon an exposure's id may be forgotten, and a message that waited so long could be counted twice.
@@ -128,12 +125,12 @@ const sortOut = (
   for (const raw of events) {
     if (isLate) {
       const problems = [{ path: "", message: "sent more than 14 days ago" }];
-      put({ source, letter: deadLetter(source, "late", problems, raw) });
+      put({ source, letters: deadLettersOf(source, "late", problems, raw) });
       continue;
     }
     const parsed = parseEvent(raw);
     if (parsed.ok) add(parsed.event, source);
-    else put({ source, letter: deadLetter(source, "invalid-event", parsed.problems, raw) });
+    else put({ source, letters: deadLettersOf(source, "invalid-event", parsed.problems, raw) });
   }
 };
 
@@ -146,6 +143,9 @@ const forEachOf = async <Item>(items: readonly Item[], work: (item: Item) => Pro
   await Promise.all(Array.from({ length: Math.min(concurrency, items.length) }, worker));
 };
 
+/** `max_retries` of wrangler.toml, and the first. After it the queue itself puts the whole message to the dead letters. */
+const lastAttempt = 11;
+
 /** 2 s, 4 s … 5 min: a ledger that is overloaded must not be asked at once again. */
 const retryDelaySeconds = (attempts: number): number => Math.min(2 ** Math.max(1, attempts), 300);
 
@@ -156,7 +156,7 @@ const retryDelaySeconds = (attempts: number): number => Math.min(2 ** Math.max(1
  */
 export const consume = async (
   { messages }: { readonly messages: readonly QueueMessage[] },
-  { ledger, deadLetters, now, report, onAssignment }: ConsumerDependencies,
+  { ledger, deadLetters, now, report }: ConsumerDependencies,
 ): Promise<void> => {
   const at = now();
   const deliveries = createDeliveries();
@@ -176,7 +176,6 @@ export const consume = async (
       for (const batch of delivery.batches) {
         const answer = await ledger(delivery.ref).record(batch.build());
         letters.push(...refusedLetters(delivery, answer));
-        if (answer.crossovers.length > 0) await onAssignment?.(answer.crossovers);
       }
     } catch (error) {
       report(error);
@@ -184,15 +183,17 @@ export const consume = async (
     }
   });
 
-  if (letters.length > 0) {
+  // A message that comes again brings its letters again.
+  const due = letters.filter(({ source }) => !again.has(source) || source.attempts >= lastAttempt);
+  if (due.length > 0) {
     try {
       await sendDeadLetters(
         deadLetters,
-        letters.map(({ letter }) => letter),
+        due.flatMap((letter) => letter.letters),
       );
     } catch (error) {
       report(error);
-      for (const { source } of letters) again.add(source);
+      for (const { source } of due) again.add(source);
     }
   }
   for (const message of messages) {

@@ -16,8 +16,9 @@ export interface DeadLetter {
   readonly sentAt: string;
   /** The event, or the text of the message, as JSON text. */
   readonly content: string;
-  /** Only the beginning is kept: a queue message is at most 128 KB. */
-  readonly truncated?: true;
+  /** Of a text that is too long for one queue message (128 KB): joined in order, the parts give it back. Counts from 1. */
+  readonly part?: number;
+  readonly of?: number;
 }
 
 /** JSON text inside JSON text: quotes and backslashes double, which leaves room for any event within its limit. */
@@ -33,29 +34,30 @@ const textOf = (content: unknown): string => {
   }
 };
 
-const beginningOf = (text: string): string => {
-  let kept = text.slice(0, contentBytes);
-  while (utf8Length(JSON.stringify(kept)) > contentBytes) kept = kept.slice(0, kept.length / 2);
-  return kept;
+/** Halves of halves, until each fits. A surrogate alone keeps its value as an escape, so a cut may fall anywhere. */
+const partsOf = (text: string): readonly string[] => {
+  if (utf8Length(JSON.stringify(text)) <= contentBytes) return [text];
+  const half = Math.ceil(text.length / 2);
+  return [...partsOf(text.slice(0, half)), ...partsOf(text.slice(half))];
 };
 
-export const deadLetter = (
+/** One letter, or several with a part each. */
+export const deadLettersOf = (
   source: { readonly id: string; readonly timestamp: Date },
   reason: DeadLetter["reason"],
   problems: readonly LocatedMessage[],
   content: unknown,
-): DeadLetter => {
-  const text = textOf(content);
-  const kept = beginningOf(text);
-  return {
+): readonly DeadLetter[] => {
+  const parts = partsOf(textOf(content));
+  return parts.map((part, index) => ({
     v: 1,
     reason,
     problems: problems.slice(0, 10),
     messageId: source.id,
     sentAt: source.timestamp.toISOString(),
-    content: kept,
-    ...(kept.length < text.length ? { truncated: true } : {}),
-  };
+    content: part,
+    ...(parts.length === 1 ? {} : { part: index + 1, of: parts.length }),
+  }));
 };
 
 /** As much of a queue binding as is used. */

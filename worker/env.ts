@@ -1,8 +1,9 @@
 /** The bindings of the Worker, as `wrangler.toml` names them. Only `compose.ts` reads them. */
 import type { CommandAnswer, CommandRequest } from "../src/governance/governor.ts";
 import type { GovernanceStore } from "../src/governance/store.ts";
-import type { CountsOptions } from "../src/http/dependencies.ts";
+import type { CountsOptions, PageOptions } from "../src/http/dependencies.ts";
 import type { LedgerCounts } from "../src/ledger/counts.ts";
+import type { CrossoverPage } from "../src/ledger/crossover.ts";
 import type { RecordBatch, RecordReport } from "./ledger-object.ts";
 
 /** What the rest of the Worker may ask of an experiment's object. */
@@ -14,6 +15,7 @@ export interface ExperimentStub extends Pick<GovernanceStore, "load" | "history"
 export interface LedgerStub {
   record(batch: RecordBatch): Promise<RecordReport>;
   counts(options?: CountsOptions): Promise<LedgerCounts>;
+  crossovers(page: PageOptions): Promise<CrossoverPage>;
 }
 
 /**

@@ -1,8 +1,9 @@
 /** One Durable Object per experiment that counts what its subjects were shown and did. Named by `refKey` of the experiment. */
 import { DurableObject } from "cloudflare:workers";
-import type { CountsOptions } from "../src/http/dependencies.ts";
+import type { CountsOptions, PageOptions } from "../src/http/dependencies.ts";
 import type { LedgerCounts } from "../src/ledger/counts.ts";
-import { type CrossoverPage, type Ledger, openLedger, type RecordBatch, type RecordReport } from "./ledger.ts";
+import type { CrossoverPage } from "../src/ledger/crossover.ts";
+import { type Ledger, openLedger, type RecordBatch, type RecordReport } from "./ledger.ts";
 
 export type { RecordBatch, RecordReport } from "./ledger.ts";
 
@@ -26,7 +27,7 @@ export class LedgerObject<Env = unknown> extends DurableObject<Env> {
     return this.#ledger.counts(options);
   }
 
-  async crossovers(page: { readonly after: number; readonly limit: number }): Promise<CrossoverPage> {
+  async crossovers(page: PageOptions): Promise<CrossoverPage> {
     return this.#ledger.crossovers(page);
   }
 
@@ -38,9 +39,11 @@ export class LedgerObject<Env = unknown> extends DurableObject<Env> {
 
   /** Keeps an alarm within reach while data arrives; the next one is the alarm's own to set. */
   async #wakeWithin(ms: number): Promise<void> {
-    const latest = Date.now() + ms;
+    const now = Date.now();
+    const latest = now + ms;
     this.#alarm ??= await this.ctx.storage.getAlarm();
-    if (this.#alarm !== null && this.#alarm <= latest) return;
+    // One in the past has gone off, or never will.
+    if (this.#alarm !== null && this.#alarm > now && this.#alarm <= latest) return;
     this.#alarm = latest;
     await this.ctx.storage.setAlarm(latest);
   }

@@ -3,7 +3,7 @@
  * each row costs three to six times as much.
  */
 import type { Accumulated } from "../src/ledger/accumulate.ts";
-import { armKey } from "../src/ledger/admission.ts";
+import type { OpenArm } from "../src/ledger/admission.ts";
 import type { AssignmentRow, OutcomeRow } from "../src/ledger/batch.ts";
 import { addDecimals, type Decimal, decimalText, parseDecimal } from "../src/ledger/decimal.ts";
 import { decodeTotals, decodeVariants, encodeTotals, encodeVariants } from "../src/ledger/stored-subject.ts";
@@ -190,17 +190,21 @@ export const writeAssignments = (sql: SqlStorage, assignments: readonly Assignme
   });
 };
 
-/** Keys of the arms and metrics that the ledger has opened. */
+/** The arms of these epochs and the keys of the metrics that the ledger has opened. */
 export const openNames = (
   sql: SqlStorage,
-): { readonly arms: ReadonlySet<string>; readonly metrics: ReadonlySet<string> } => ({
-  arms: new Set(
-    Array.from(sql.exec("SELECT epoch, variant FROM arms").raw<[number, string]>(), ([epoch, variant]) =>
-      armKey(epoch, variant),
-    ),
-  ),
-  metrics: new Set(Array.from(sql.exec("SELECT metric FROM metrics").raw<[string]>(), ([metric]) => metric)),
-});
+  epochs: ReadonlySet<number>,
+): { readonly arms: readonly OpenArm[]; readonly metrics: ReadonlySet<string> } => {
+  const arms: OpenArm[] = [];
+  overRows([...epochs], (json) => {
+    const query = "SELECT a.epoch, a.variant FROM json_each(?) AS b CROSS JOIN arms AS a ON a.epoch = b.value";
+    arms.push(...sql.exec(query, json).raw<[number, string]>());
+  });
+  return {
+    arms,
+    metrics: new Set(Array.from(sql.exec("SELECT metric FROM metrics").raw<[string]>(), ([metric]) => metric)),
+  };
+};
 
 const addTotal = (
   sql: SqlStorage,
@@ -232,7 +236,7 @@ export const addCounts = (sql: SqlStorage, { arms, unexposed }: Pick<Accumulated
   }
   for (const { epoch, variant, subjects, settled, recent, totals } of arms) {
     sql.exec(
-      `INSERT INTO arms VALUES (?, ?, ?, ?)
+      `INSERT INTO arms (epoch, variant, subjects, settled) VALUES (?, ?, ?, ?)
        ON CONFLICT DO UPDATE SET subjects = subjects + excluded.subjects, settled = settled + excluded.settled`,
       epoch,
       variant,

@@ -2,7 +2,7 @@
 import type { ExperimentRef } from "../src/scope.ts";
 
 /** Raised with every change of the tables; a step from each older version then goes into {@link createLedgerTables}. */
-export const ledgerSchemaVersion = 1;
+export const ledgerSchemaVersion = 2;
 
 const tables = `
   -- One row: what is counted as it arrives.
@@ -37,6 +37,7 @@ const tables = `
     variant  TEXT    NOT NULL,
     subjects INTEGER NOT NULL,
     settled  INTEGER NOT NULL,        -- of these, with a first exposure older than the watermark
+    looked   INTEGER NOT NULL DEFAULT 0,  -- settled as of the last checkpoint
     PRIMARY KEY (epoch, variant)
   ) WITHOUT ROWID;
 
@@ -66,8 +67,7 @@ const tables = `
 
   CREATE TABLE checkpoints (
     minute INTEGER NOT NULL PRIMARY KEY,     -- the watermark
-    at     INTEGER NOT NULL,
-    arms   TEXT    NOT NULL                  -- [[epoch, variant, subjects], …]
+    arms   TEXT    NOT NULL                  -- those that are not as at the last one: [[epoch, variant, subjects], …]
   );
 
   -- Raw outcomes are kept: a metric's window may be declared later. A row id and a narrow index keep inserts near

@@ -1,13 +1,14 @@
 /** A ledger over the SQLite of a Durable Object: what it keeps is read and written here, what it becomes is `accumulate`. */
 import * as v from "valibot";
-import { ProvisoError } from "../src/errors.ts";
 import type { MetricKind } from "../src/experiment.ts";
-import type { CountsOptions } from "../src/http/dependencies.ts";
+import type { CountsOptions, PageOptions } from "../src/http/dependencies.ts";
 import { accumulate, minuteOf } from "../src/ledger/accumulate.ts";
 import { admit, type RefusedEvent } from "../src/ledger/admission.ts";
 import type { LedgerBatch } from "../src/ledger/batch.ts";
-import type { ArmCount, Checkpoint, LedgerCounts, MetricTotals, SubjectLooks } from "../src/ledger/counts.ts";
-import { type CrossoverEvent, crossoverEvent } from "../src/ledger/crossover.ts";
+import { looksAtCheckpoints } from "../src/ledger/checkpoint-looks.ts";
+import type { ArmCount, CheckpointLooks, LedgerCounts, MetricTotals, SubjectLooks } from "../src/ledger/counts.ts";
+import { type CrossoverPage, crossoverEvent } from "../src/ledger/crossover.ts";
+import type { EpochPlan } from "../src/ledger/ground.ts";
 import { crossingsOf } from "../src/ledger/subject.ts";
 import { limits } from "../src/limits.ts";
 import { looksAtEverySubject } from "../src/science/sequential-srm.ts";
@@ -36,16 +37,10 @@ export const horizonMs = 14 * 24 * 60 * minuteMs;
 export type RecordBatch = LedgerBatch;
 
 export interface RecordReport {
-  /** Crossovers that this batch brought to light, or brought again. */
-  readonly crossovers: readonly CrossoverEvent[];
+  /** How many subjects this batch made crossovers. */
+  readonly crossovers: number;
   /** Events that were not counted, and will not be. */
   readonly refused: readonly RefusedEvent[];
-}
-
-export interface CrossoverPage {
-  readonly events: readonly CrossoverEvent[];
-  /** Go on after this; null at the end. */
-  readonly next: number | null;
 }
 
 export interface LedgerStorage {
@@ -56,10 +51,9 @@ export interface LedgerStorage {
 export interface Ledger {
   /** Counts a batch, all of it or nothing. A batch that comes again changes nothing but `received`. */
   record(batch: RecordBatch): RecordReport;
-  /** @throws ProvisoError `invalid-request` for a look at every subject when there are too many of them */
   counts(options?: CountsOptions): LedgerCounts;
-  /** The crossovers so far, as Assignment events. */
-  crossovers(page: { readonly after: number; readonly limit: number }): CrossoverPage;
+  /** The crossovers so far as Assignment events, at most {@link limits.heavyPageRows} subjects at a time. */
+  crossovers(page: PageOptions): CrossoverPage;
   /** Does what the clock asks for: moves the watermark, takes a checkpoint, forgets old ids. When to come again. */
   tick(): number | null;
 }
@@ -95,7 +89,7 @@ const emptyCounts: LedgerCounts = {
   outcomes: 0,
   received: 0,
   metrics: [],
-  checkpoints: [],
+  checkpointLooks: [],
 };
 
 const readArms = (sql: SqlStorage): readonly ArmCount[] =>
@@ -132,26 +126,21 @@ const CheckpointArmsSchema = v.array(v.tuple([v.number(), v.string(), v.number()
 const parseArms = (text: string): readonly ArmCount[] =>
   v.parse(CheckpointArmsSchema, JSON.parse(text)).map(([epoch, variant, subjects]) => ({ variant, epoch, subjects }));
 
-const readCheckpoints = (sql: SqlStorage): readonly Checkpoint[] =>
-  Array.from(sql.exec("SELECT at, arms FROM checkpoints ORDER BY minute").raw<[number, string]>(), ([at, arms]) => ({
-    at: new Date(at).toISOString(),
-    arms: parseArms(arms),
-  }));
+/** Row by row, because all of them may be more than memory holds, or an answer may carry. */
+const lookAtCheckpoints = (sql: SqlStorage, plans: readonly EpochPlan[]): readonly CheckpointLooks[] => {
+  if (plans.length === 0) return [];
+  const folds = plans.map(looksAtCheckpoints);
+  for (const [text] of sql.exec("SELECT arms FROM checkpoints ORDER BY minute").raw<[string]>()) {
+    const changed = parseArms(text);
+    for (const fold of folds) fold.observe(changed);
+  }
+  return folds.map((fold) => fold.result());
+};
 
 /** Without an index on the order: it would cost every insert what this rare question costs once. */
-const lookAtEverySubject = (
-  sql: SqlStorage,
-  subjects: number,
-  planned: NonNullable<CountsOptions["planned"]>,
-): SubjectLooks => {
-  if (subjects > limits.subjectLooks) {
-    throw new ProvisoError(
-      "invalid-request",
-      `a look at every subject reads all ${subjects} of them; at most ${limits.subjectLooks} are: ask for looks at checkpoints`,
-    );
-  }
-  const fold = looksAtEverySubject(planned);
-  const rows = sql.exec("SELECT variant FROM subjects WHERE variant IS NOT NULL ORDER BY time, event");
+const lookAtEverySubject = (sql: SqlStorage, { arms }: EpochPlan): SubjectLooks => {
+  const fold = looksAtEverySubject(arms);
+  const rows = sql.exec("SELECT variant FROM subjects WHERE variant IS NOT NULL ORDER BY time, event, subject");
   for (const [variant] of rows.raw<[string]>()) fold.observe(variant);
   return fold.result();
 };
@@ -180,16 +169,16 @@ export const openLedger = (storage: LedgerStorage, now: () => number): Ledger =>
   };
 
   /** At most one a minute, and only when something has changed since the last. */
-  const takeCheckpoint = (at: number): void => {
+  const takeCheckpoint = (): void => {
     const { settled_before: minute } = readLedger();
-    const arms = JSON.stringify(
-      Array.from(sql.exec("SELECT epoch, variant, settled FROM arms WHERE settled > 0 ORDER BY epoch, variant").raw()),
+    const [last] = sql.exec<{ minute: number | null }>("SELECT max(minute) AS minute FROM checkpoints").toArray();
+    if (typeof last?.minute === "number" && last.minute >= minute) return;
+    const changed = Array.from(
+      sql.exec("SELECT epoch, variant, settled FROM arms WHERE settled <> looked ORDER BY epoch, variant").raw(),
     );
-    const [last] = sql
-      .exec<{ minute: number; arms: string }>("SELECT minute, arms FROM checkpoints ORDER BY minute DESC LIMIT 1")
-      .toArray();
-    if (arms === (last?.arms ?? "[]") || (last !== undefined && last.minute >= minute)) return;
-    sql.exec("INSERT INTO checkpoints VALUES (?, ?, ?)", minute, at, arms);
+    if (changed.length === 0) return;
+    sql.exec("INSERT INTO checkpoints (minute, arms) VALUES (?, ?)", minute, JSON.stringify(changed));
+    sql.exec("UPDATE arms SET looked = settled WHERE settled <> looked");
   };
 
   /** Two tables of exposure ids take turns; the one whose turn comes is emptied first. */
@@ -211,7 +200,7 @@ export const openLedger = (storage: LedgerStorage, now: () => number): Ledger =>
     const { settled_before: settledBefore, ...own } = readLedger();
     if (refKey(own) !== refKey(ref)) throw new TypeError(`ledger of ${refKey(own)}: a batch for ${refKey(ref)}`);
 
-    const admitted = admit({ exposures, outcomes }, openNames(sql));
+    const admitted = admit({ exposures, outcomes }, openNames(sql, new Set(exposures.map(([, , , epoch]) => epoch))));
     const newExposures = rememberExposures(
       sql,
       generation,
@@ -249,15 +238,12 @@ export const openLedger = (storage: LedgerStorage, now: () => number): Ledger =>
       folded.outcomes.length,
       folded.crossovers,
     );
-    return {
-      crossovers: folded.crossings.map((crossing) => crossoverEvent(ref, crossing)),
-      refused: admitted.refused,
-    };
+    return { crossovers: folded.crossovers, refused: admitted.refused };
   };
 
   const tick = (at: number): number | null => {
     settle(at);
-    takeCheckpoint(at);
+    takeCheckpoint();
     const generation = forget(at);
     const { last_received: lastReceived } = readLedger();
     const waiting = sql.exec("SELECT 1 FROM recent LIMIT 1").toArray().length > 0;
@@ -272,18 +258,21 @@ export const openLedger = (storage: LedgerStorage, now: () => number): Ledger =>
   return {
     record: (batch) => storage.transactionSync(() => record(batch)),
     tick: () => (hasLedgerTables(sql) ? storage.transactionSync(() => tick(now())) : null),
-    counts({ looks, planned } = {}) {
+    counts({ looks, plans = [] } = {}) {
       if (!hasLedgerTables(sql)) return emptyCounts;
       // The checkpoint that is due is taken here too: alarms may be late, and a replay is asked about at once.
       storage.transactionSync(() => {
-        const at = now();
-        settle(at);
-        takeCheckpoint(at);
+        settle(now());
+        takeCheckpoint();
       });
       const { exposures, crossovers, outcomes, received } = readLedger();
       const arms = readArms(sql);
       const subjects = arms.reduce((sum, arm) => sum + arm.subjects, 0);
-      const oneEpoch = new Set(arms.map((arm) => arm.epoch)).size <= 1;
+      const epochs = new Set(arms.map((arm) => arm.epoch));
+      const lone =
+        looks === "subject" && epochs.size === 1 && subjects <= limits.subjectLooks
+          ? plans.find(({ epoch }) => epochs.has(epoch))
+          : undefined;
       return {
         arms,
         exposures,
@@ -292,22 +281,22 @@ export const openLedger = (storage: LedgerStorage, now: () => number): Ledger =>
         outcomes,
         received,
         metrics: readMetrics(sql),
-        checkpoints: readCheckpoints(sql),
-        ...(looks === "subject" && planned !== undefined && oneEpoch
-          ? { subjectLooks: lookAtEverySubject(sql, subjects, planned) }
-          : {}),
+        checkpointLooks: lookAtCheckpoints(sql, plans),
+        ...(lone === undefined ? {} : { subjectLooks: lookAtEverySubject(sql, lone) }),
       };
     },
     crossovers({ after, limit }) {
       if (!hasLedgerTables(sql)) return { events: [], next: null };
       const ref = readLedger();
-      const page = readCrossovers(sql, { after, limit: Math.min(limit, limits.pageRows) });
+      // A subject may have a crossing for each of its variants, and an answer may be 32 MiB.
+      const rows = Math.min(limit, limits.heavyPageRows);
+      const page = readCrossovers(sql, { after, limit: rows });
       const events = page.flatMap(({ subject, state }) =>
         crossingsOf(state).map((to) =>
           crossoverEvent(ref, { subject, previousVariant: state.first?.variant ?? "", to }),
         ),
       );
-      return { events, next: page.length < Math.min(limit, limits.pageRows) ? null : (page.at(-1)?.n ?? null) };
+      return { events, next: page.length < rows ? null : (page.at(-1)?.n ?? null) };
     },
   };
 };

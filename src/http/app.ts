@@ -4,6 +4,7 @@ import { admit, withScope } from "./access.ts";
 import type { AppDependencies, AppEnvironment } from "./dependencies.ts";
 import { errorResponse, problemResponse } from "./problem.ts";
 import { approvalRoutes } from "./routes/approvals.ts";
+import { assignmentsRoutes } from "./routes/assignments.ts";
 import { auditRoutes } from "./routes/audit.ts";
 import { eventsRoutes } from "./routes/events.ts";
 import { experimentRoutes } from "./routes/experiments.ts";
@@ -40,5 +41,6 @@ export const createApp = (dependencies: AppDependencies): Hono<AppEnvironment> =
   app.route("/api/governance", approvalRoutes(dependencies));
   app.route("/api/governance", auditRoutes(dependencies));
   app.route("/api/governance", resultsRoutes(dependencies));
+  app.route("/api/governance", assignmentsRoutes(dependencies));
   return app;
 };

@@ -5,24 +5,28 @@ import type { DataPlaneSettings } from "../evaluation/rule-set.ts";
 import type { PolicySet } from "../governance/policy-set.ts";
 import type { GovernanceStore } from "../governance/store.ts";
 import type { LedgerCounts } from "../ledger/counts.ts";
+import type { CrossoverPage } from "../ledger/crossover.ts";
+import type { EpochPlan } from "../ledger/ground.ts";
 import type { ExperimentRef, Scope } from "../scope.ts";
 import type { Identity } from "./identity.ts";
-
-/** Shares by variant, in order of the configuration: what the sequential test is run against. */
-export interface PlannedArm {
-  readonly variant: string;
-  readonly share: number;
-}
 
 export interface CountsOptions {
   /** `subject`: run the sequential test with a look after every subject, which reads all of them. */
   readonly looks?: "subject";
-  readonly planned?: readonly PlannedArm[];
+  /** What the sequential test of each epoch is run against; an epoch without a plan is counted and not tested. */
+  readonly plans?: readonly EpochPlan[];
+}
+
+export interface PageOptions {
+  readonly after: number;
+  readonly limit: number;
 }
 
 /** One experiment's ledger, to read. */
 export interface LedgerReader {
   counts(options?: CountsOptions): Promise<LedgerCounts>;
+  /** Crossovers as Assignment events, `limit` subjects at a time. */
+  crossovers(page: PageOptions): Promise<CrossoverPage>;
 }
 
 export interface AppDependencies {

@@ -1,20 +1,12 @@
 /**
  * The fold at the heart of the ledger: what is known of some subjects, and a batch of events about them, give the
  * subjects anew and what changes in the counts. Pure. Counts are a function of the *set* of events: any order, any
- * split into batches and any redelivery give the same ones, bit for bit.
+ * split into batches and any redelivery give the same ones, bit for bit. One exception is the sender's fault: of two
+ * outcomes that say different things under one event id, the first to arrive is counted.
  */
 import type { ExposureRow, OutcomeRow } from "./batch.ts";
 import { addDecimals, type Decimal, squareDecimal, subtractDecimals } from "./decimal.ts";
-import {
-  addValue,
-  crossingsOf,
-  expose,
-  type FirstExposure,
-  metricKey,
-  newSubject,
-  type SubjectState,
-  type VariantSeen,
-} from "./subject.ts";
+import { addValue, expose, type FirstExposure, metricKey, newSubject, type SubjectState } from "./subject.ts";
 
 /** Change of one metric's totals in one arm. */
 export interface TotalChange {
@@ -36,13 +28,6 @@ export interface ArmChange {
   readonly totals: Map<string, TotalChange>;
 }
 
-/** A subject that met another variant than its first. */
-export interface Crossing {
-  readonly subject: string;
-  readonly previousVariant: string;
-  readonly to: VariantSeen;
-}
-
 export interface Accumulated {
   /** Subjects that are not as they were. */
   readonly subjects: ReadonlyMap<string, SubjectState>;
@@ -51,12 +36,8 @@ export interface Accumulated {
   readonly arms: readonly ArmChange[];
   /** Change of the subjects that have a value but no exposure, by metric key. */
   readonly unexposed: ReadonlyMap<string, number>;
+  /** Subjects that became crossovers. */
   readonly crossovers: number;
-  /**
-   * Crossings to tell of: new ones, and those whose own exposure is in the batch. The second makes a redelivered
-   * batch tell of them again, because the answer to its first delivery may have been lost.
-   */
-  readonly crossings: readonly Crossing[];
 }
 
 export interface Known {
@@ -134,20 +115,6 @@ const countChange = (changes: Changes, before: SubjectState, after: SubjectState
   for (const [key, total] of after.totals) countTotal(changes, after.first, key, undefined, total);
 };
 
-const crossingsToTell = (
-  before: SubjectState,
-  after: SubjectState,
-  subject: string,
-  batchIds: ReadonlySet<string>,
-): readonly Crossing[] => {
-  const { first } = after;
-  if (first === null || after.variants === null) return [];
-  const moved = before.first?.variant !== first.variant;
-  return crossingsOf(after)
-    .filter((to) => moved || batchIds.has(to.id))
-    .map((to) => ({ subject, previousVariant: first.variant, to }));
-};
-
 /**
  * Folds a batch into what is known.
  *
@@ -169,8 +136,7 @@ export const accumulate = (
   for (const exposure of batch.exposures) {
     const state = stateOf(exposure[1]);
     const next = expose(state, exposure);
-    // Also an unchanged subject is remembered: one of its crossings may have to be told again.
-    if (next !== state || next.variants !== null) states.set(exposure[1], next);
+    if (next !== state) states.set(exposure[1], next);
   }
 
   const outcomes: OutcomeRow[] = [];
@@ -194,17 +160,11 @@ export const accumulate = (
 
   const changes: Changes = { arms: new Map(), unexposed: new Map(), settledBefore: known.settledBefore };
   const subjects = new Map<string, SubjectState>();
-  const crossings: Crossing[] = [];
-  const batchIds = new Set<string>();
   let crossovers = 0;
   for (const [subject, after] of states) {
     const before = known.subjects.get(subject) ?? newSubject;
-    if (after.variants !== null) {
-      if (batchIds.size === 0) for (const [id] of batch.exposures) batchIds.add(id);
-      crossings.push(...crossingsToTell(before, after, subject, batchIds));
-      if (before.variants === null) crossovers += 1;
-    }
     if (after === before) continue;
+    if (after.variants !== null && before.variants === null) crossovers += 1;
     subjects.set(subject, after);
     countChange(changes, before, after);
   }
@@ -214,6 +174,5 @@ export const accumulate = (
     arms: [...changes.arms.values()],
     unexposed: changes.unexposed,
     crossovers,
-    crossings,
   };
 };

@@ -1,13 +1,12 @@
 /**
- * How many arms and metrics one ledger opens. Whoever may send events can name variants and metrics at will, and each
- * name adds to every answer; past these bounds, far above any configuration's, events are refused and said to be.
+ * How many arms and metrics one ledger opens. Whoever may send events can name variants, epochs and metrics at will, and
+ * each name adds to every answer; past these bounds, far above any configuration's, events are refused and said to be.
+ * Each epoch has room of its own, and epochs are bounded by their number, not by how many there are: invented variants
+ * of one epoch, and invented epochs, take nothing from another.
  */
 import { limits } from "../limits.ts";
 import type { ExposureRow, LedgerBatch, OutcomeRow } from "./batch.ts";
 import { metricKey } from "./subject.ts";
-
-/** The key of an arm: epochs are whole numbers, so the first `:` ends one. */
-export const armKey = (epoch: number, variant: string): string => `${epoch}:${variant}`;
 
 export interface RefusedEvent {
   readonly eventId: string;
@@ -20,28 +19,39 @@ export interface Admission {
   readonly refused: readonly RefusedEvent[];
 }
 
-/** The names that open room for, in order of appearance, until the bound. */
-const gate = (open: ReadonlySet<string>, max: number): ((key: string) => boolean) => {
-  const keys = new Set(open);
-  return (key) => {
-    if (keys.has(key)) return true;
-    if (keys.size >= max) return false;
-    keys.add(key);
+/** Names by group, each group with room for so many, in order of appearance. */
+const gate = (open: Iterable<readonly [group: number, name: string]>, max: number) => {
+  const groups = new Map<number, Set<string>>();
+  const namesOf = (group: number): Set<string> => {
+    const names = groups.get(group) ?? new Set<string>();
+    groups.set(group, names);
+    return names;
+  };
+  for (const [group, name] of open) namesOf(group).add(name);
+  return (group: number, name: string): boolean => {
+    const names = namesOf(group);
+    if (!names.has(name) && names.size >= max) return false;
+    names.add(name);
     return true;
   };
 };
 
+export type OpenArm = readonly [epoch: number, variant: string];
+
 /**
  * Sorts out the events that would open too many arms or metrics.
  *
- * @param open keys of the arms and metrics that the ledger has
+ * @param open the metric keys that the ledger has, and at least the arms of this batch's epochs
  */
 export const admit = (
   { exposures, outcomes }: Pick<LedgerBatch, "exposures" | "outcomes">,
-  open: { readonly arms: ReadonlySet<string>; readonly metrics: ReadonlySet<string> },
+  open: { readonly arms: readonly OpenArm[]; readonly metrics: ReadonlySet<string> },
 ): Admission => {
-  const opensArm = gate(open.arms, limits.ledgerArms);
-  const opensMetric = gate(open.metrics, limits.ledgerMetrics);
+  const opensArm = gate(open.arms, limits.ledgerVariants);
+  const opensMetric = gate(
+    Array.from(open.metrics, (key) => [0, key] as const),
+    limits.ledgerMetrics,
+  );
   const refused: RefusedEvent[] = [];
   const refuse = (eventId: string, reason: string): false => {
     refused.push({ eventId, reason });
@@ -50,12 +60,14 @@ export const admit = (
   return {
     exposures: exposures.filter(
       ([id, , variant, epoch]) =>
-        opensArm(armKey(epoch, variant)) ||
-        refuse(id, `the experiment has ${limits.ledgerArms} arms (variants by epoch) already`),
+        (epoch <= limits.ledgerEpoch ||
+          refuse(id, `epoch ${epoch} is above ${limits.ledgerEpoch}, the last that is counted`)) &&
+        (opensArm(epoch, variant) ||
+          refuse(id, `epoch ${epoch} of the experiment has ${limits.ledgerVariants} variants already`)),
     ),
     outcomes: outcomes.filter(
       ([id, , metric, kind]) =>
-        opensMetric(metricKey(metric, kind)) ||
+        opensMetric(0, metricKey(metric, kind)) ||
         refuse(id, `the experiment has ${limits.ledgerMetrics} metrics (by kind) already`),
     ),
     refused,

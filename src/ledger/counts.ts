@@ -26,11 +26,14 @@ export interface MetricTotals {
   readonly unexposed: number;
 }
 
-/** Counts at one look, on which the sequential test rests. */
-export interface Checkpoint {
-  /** ISO 8601. */
-  readonly at: string;
-  readonly arms: readonly ArmCount[];
+/** The sequential test of one epoch with a look at every stored checkpoint that changed it. */
+export interface CheckpointLooks {
+  readonly epoch: number;
+  readonly looks: number;
+  /** At the latest checkpoint; Infinity once an arm planned at 0 had a subject. */
+  readonly logBayesFactor: number;
+  /** Running minimum of 1 / Bayes factor over all looks, at most 1. */
+  readonly pValue: number;
 }
 
 /** The sequential test with a look after every subject, in order of first exposure. */
@@ -54,7 +57,8 @@ export interface LedgerCounts {
   /** Everything that arrived, duplicates by redelivery or resending included. */
   readonly received: number;
   readonly metrics: readonly MetricTotals[];
-  readonly checkpoints: readonly Checkpoint[];
-  /** Present when asked for. */
+  /** Of each epoch whose plan was given. Checkpoints themselves stay in the ledger: there may be very many. */
+  readonly checkpointLooks: readonly CheckpointLooks[];
+  /** Present when asked for, given the plan of the one epoch that was counted, and unless there are too many subjects. */
   readonly subjectLooks?: SubjectLooks;
 }

@@ -2,7 +2,14 @@
 import { sha256Hex } from "../canonical.ts";
 import { schemaVersion } from "../events/envelope.ts";
 import type { ExperimentRef } from "../scope.ts";
-import type { Crossing } from "./accumulate.ts";
+import type { VariantSeen } from "./subject.ts";
+
+/** A subject that met another variant than its first. */
+export interface Crossing {
+  readonly subject: string;
+  readonly previousVariant: string;
+  readonly to: VariantSeen;
+}
 
 /** An Assignment envelope, with every member that a crossover has and no other: it leaves a Durable Object as it is. */
 export interface CrossoverEvent {
@@ -21,6 +28,12 @@ export interface CrossoverEvent {
     readonly changeReason: "crossover";
     readonly timestamp: string;
   };
+}
+
+export interface CrossoverPage {
+  readonly events: readonly CrossoverEvent[];
+  /** Go on after this; null at the end. */
+  readonly next: number | null;
 }
 
 /** A UUID (RFC 9562, version 8) from a text: the same text names the same event, whoever makes it and however often. */

@@ -1,6 +1,6 @@
 /** Both sample ratio tests on the counts of one epoch. */
 import { chiSquareSampleRatio, type ChiSquare } from "../science/chi-square-srm.ts";
-import { logBayesFactor, sequentialLook, sequentialStart } from "../science/sequential-srm.ts";
+import { logBayesFactor } from "../science/sequential-srm.ts";
 import { normalizeShares } from "../science/shares.ts";
 import { epochAlpha, type SequentialReading } from "../science/srm-verdict.ts";
 import type { ArmCount } from "./counts.ts";
@@ -39,12 +39,10 @@ const sequentialReading = (
       unplanned.reduce((sum, arm) => sum + arm.subjects, 0),
     ];
   };
-  const checkpoints = counts.checkpoints
-    .map((checkpoint) => countsOf(checkpoint.arms))
-    .filter((look) => look.some((subjects) => subjects > 0));
   // Looks at subjects do not say which epoch each belonged to, so they describe a single epoch only.
   const subjectLooks = ground.epochs.length === 1 ? counts.subjectLooks : undefined;
-  const looked = subjectLooks ?? checkpoints.reduce(sequentialLook, sequentialStart(shares));
+  const looked = subjectLooks ??
+    counts.checkpointLooks.find((looks) => looks.epoch === epoch) ?? { looks: 0, pValue: 1 };
   const logFactor = logBayesFactor(countsOf(counts.arms), shares);
   const impossible = logFactor === Infinity;
   const pValue = impossible ? 0 : looked.pValue;

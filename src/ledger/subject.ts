@@ -12,7 +12,7 @@ export interface VariantSeen {
   readonly id: string;
 }
 
-/** The smallest (event time, event id): it decides the subject's arm and epoch for good. */
+/** The smallest (event time, event id, variant, epoch): it decides the subject's arm and epoch for good. */
 export interface FirstExposure extends VariantSeen {
   readonly epoch: number;
 }
@@ -39,7 +39,12 @@ const variantsMax = limits.variants;
  */
 export const metricKey = (metric: string, kind: MetricKind): string => `${kind}:${metric}`;
 
-const isBefore = (a: VariantSeen, b: VariantSeen): boolean => a.time < b.time || (a.time === b.time && a.id < b.id);
+/** Under one event id two senders may say different things, so the variant decides too. */
+const isBefore = (a: VariantSeen, b: VariantSeen): boolean =>
+  a.time !== b.time ? a.time < b.time : a.id !== b.id ? a.id < b.id : a.variant < b.variant;
+
+const isFirst = (a: FirstExposure, b: FirstExposure): boolean =>
+  isBefore(a, b) || (a.epoch < b.epoch && !isBefore(b, a));
 
 const withVariant = (variants: readonly VariantSeen[], seen: VariantSeen): readonly VariantSeen[] => {
   const known = variants.find(({ variant }) => variant === seen.variant);
@@ -57,15 +62,15 @@ const withVariant = (variants: readonly VariantSeen[], seen: VariantSeen): reado
 export const expose = (state: SubjectState, [id, , variant, epoch, time]: ExposureRow): SubjectState => {
   const { first } = state;
   const seen = { variant, time, id };
-  if (first === null) return { ...state, first: { ...seen, epoch } };
-  const earlier = isBefore(seen, first);
+  const exposure = { ...seen, epoch };
+  if (first === null) return { ...state, first: exposure };
+  const next = isFirst(exposure, first) ? exposure : first;
   if (state.variants === null && variant === first.variant) {
-    return earlier ? { ...state, first: { ...seen, epoch } } : state;
+    return next === first ? state : { ...state, first: next };
   }
   const own = { variant: first.variant, time: first.time, id: first.id };
   const variants = withVariant(state.variants ?? [own], seen);
-  if (variants === state.variants) return state;
-  return { ...state, variants, first: earlier ? { ...seen, epoch } : first };
+  return variants === state.variants && next === first ? state : { ...state, variants, first: next };
 };
 
 /** A subject's total after one more value. */

@@ -1,6 +1,6 @@
 /** A ledger in maps: what a store does with the answers of the fold. */
 import { metricKinds } from "../../src/experiment.ts";
-import { accumulate, type ArmChange, type Crossing } from "../../src/ledger/accumulate.ts";
+import { accumulate, type ArmChange } from "../../src/ledger/accumulate.ts";
 import { addDecimals, type Decimal, decimalText } from "../../src/ledger/decimal.ts";
 import { decodeTotals, decodeVariants, encodeTotals, encodeVariants } from "../../src/ledger/stored-subject.ts";
 import type { SubjectState } from "../../src/ledger/subject.ts";
@@ -49,7 +49,7 @@ export const memoryLedger = (settledBefore: number) => {
   return {
     subjects,
     arms,
-    record(batch: Rows): readonly Crossing[] {
+    record(batch: Rows): void {
       for (const [id] of batch.exposures) exposureIds.add(id);
       const folded = accumulate({ subjects, outcomeIds, settledBefore }, batch);
       for (const [subject, state] of folded.subjects) {
@@ -63,7 +63,6 @@ export const memoryLedger = (settledBefore: number) => {
       for (const [metric, change] of folded.unexposed) unexposed.set(metric, (unexposed.get(metric) ?? 0) + change);
       for (const arm of folded.arms) addArm(arm);
       crossovers += folded.crossovers;
-      return folded.crossings;
     },
     counts(): SetCounts {
       const counted = [...arms.values()].filter((arm) => arm.subjects !== 0).toSorted(byPlace);

@@ -1,7 +1,9 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { ArmCount, Checkpoint, LedgerCounts, MetricTotals } from "../../src/ledger/counts.ts";
+import { looksAtCheckpoints } from "../../src/ledger/checkpoint-looks.ts";
+import type { ArmCount, CheckpointLooks, LedgerCounts, MetricTotals } from "../../src/ledger/counts.ts";
 import { addDecimals, decimalOf, decimalText, squareDecimal, type Decimal } from "../../src/ledger/decimal.ts";
+import type { EpochPlan } from "../../src/ledger/ground.ts";
 import { results } from "../../src/ledger/results.ts";
 import { logBayesFactor, looksAtEverySubject } from "../../src/science/sequential-srm.ts";
 import { epochAlpha } from "../../src/science/srm-verdict.ts";
@@ -17,7 +19,7 @@ const countsOf = (arms: readonly ArmCount[], more: Partial<LedgerCounts> = {}): 
   outcomes: 0,
   received: 0,
   metrics: [],
-  checkpoints: [],
+  checkpointLooks: [],
   ...more,
 });
 
@@ -30,7 +32,11 @@ const metric = (name: string, kind: MetricTotals["kind"], totals: readonly Total
   unexposed: 0,
 });
 
-const checkpoint = (...arms: ArmCount[]): Checkpoint => ({ at: "2026-11-21T09:00:00Z", arms });
+const looksAt = (plan: EpochPlan, ...checkpoints: readonly (readonly ArmCount[])[]): CheckpointLooks => {
+  const fold = looksAtCheckpoints(plan);
+  for (const arms of checkpoints) fold.observe(arms);
+  return fold.result();
+};
 
 const halves = (control: string, treatment: string) => [
   { variant: control, share: 0.5 },
@@ -171,10 +177,13 @@ describe("sample ratio", () => {
   test("keeps the smallest p of the checkpoints after the ratio has recovered", () => {
     const answer = judge(
       countsOf([arm("control", 1_000), arm("treatment", 1_010)], {
-        checkpoints: [
-          checkpoint(),
-          checkpoint(arm("control", 100), arm("treatment", 300)),
-          checkpoint(arm("control", 1_000), arm("treatment", 1_010)),
+        checkpointLooks: [
+          looksAt(
+            { epoch: 1, arms: planned },
+            [],
+            [arm("control", 100), arm("treatment", 300)],
+            [arm("control", 1_000), arm("treatment", 1_010)],
+          ),
         ],
       }),
     );
@@ -210,7 +219,7 @@ describe("sample ratio", () => {
   test("raises no signal on the chi-square test alone", () => {
     const answer = judge(
       countsOf([arm("control", 44_700), arm("treatment", 45_489)], {
-        checkpoints: [checkpoint(arm("control", 44_700), arm("treatment", 45_489))],
+        checkpointLooks: [looksAt({ epoch: 1, arms: planned }, [arm("control", 44_700), arm("treatment", 45_489)])],
       }),
     );
     expect(answer.sampleRatio.chiSquare.pValue).toBeLessThan(0.01);
@@ -333,7 +342,9 @@ describe("epochs", () => {
   test("fold their own checkpoints only, and looks at subjects describe a lone epoch only", () => {
     const counts = {
       ...ramp,
-      checkpoints: [checkpoint(arm("control", 900, 1), arm("treatment", 100, 1)), checkpoint(...ramp.arms)],
+      checkpointLooks: [...earlier, { epoch: 2, arms: planned }].map((plan) =>
+        looksAt(plan, [arm("control", 900, 1), arm("treatment", 100, 1)], ramp.arms),
+      ),
       subjectLooks: { looks: 40_000, logBayesFactor: 99, pValue: 1e-40 },
     };
     const { sampleRatio } = results({ counts, planned, control: "control", epoch: 2, earlier });
@@ -343,8 +354,8 @@ describe("epochs", () => {
   });
 
   test("name the one with a mismatch", () => {
-    const counts = { ...ramp, checkpoints: [checkpoint(...ramp.arms)] };
     const swapped = [{ epoch: 1, arms: planned }];
+    const counts = { ...ramp, checkpointLooks: swapped.map((plan) => looksAt(plan, ramp.arms)) };
     const { signals, trustworthy } = results({ counts, planned, control: "control", epoch: 2, earlier: swapped });
     expect(signals.map((signal) => signal.data["epoch"])).toEqual([1]);
     expect(trustworthy).toBe(false);

@@ -37,7 +37,7 @@ export const emptyCounts: LedgerCounts = {
   outcomes: 0,
   received: 0,
   metrics: [],
-  checkpoints: [],
+  checkpointLooks: [],
 };
 
 const Body = v.record(v.string(), v.unknown());
@@ -85,7 +85,10 @@ export const createApi = (world: World = {}, changes: Partial<AppDependencies> =
     policySet,
     governor: () => governor,
     identity: developmentIdentity({ enabled: true }),
-    ledger: () => ({ counts: () => Promise.resolve(emptyCounts) }),
+    ledger: () => ({
+      counts: () => Promise.resolve(emptyCounts),
+      crossovers: () => Promise.resolve({ events: [], next: null }),
+    }),
     sendMessages: (sent) => {
       messages.push(...sent);
       return Promise.resolve();

@@ -2,10 +2,8 @@ import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import type { EnvelopeInput } from "../../src/events/envelope.ts";
 import { encodeMessages } from "../../src/events/message.ts";
-import { parseEvent } from "../../src/events/validate.ts";
-import type { CrossoverEvent } from "../../src/ledger/crossover.ts";
 import { refKey } from "../../src/scope.ts";
-import { consume, type ConsumerDependencies, type QueueMessage } from "../../worker/consumer.ts";
+import { consume, type QueueMessage } from "../../worker/consumer.ts";
 import { deadLetterReasons } from "../../worker/dead-letters.ts";
 import type { RecordBatch, RecordReport } from "../../worker/ledger.ts";
 import { idOf } from "./ledger-support.ts";
@@ -26,7 +24,8 @@ const LetterSchema = v.strictObject({
   messageId: v.string(),
   sentAt: v.pipe(v.string(), v.isoTimestamp()),
   content: v.string(),
-  truncated: v.optional(v.literal(true)),
+  part: v.optional(v.number()),
+  of: v.optional(v.number()),
 });
 type Letter = v.InferOutput<typeof LetterSchema>;
 
@@ -47,7 +46,7 @@ const message = (body: unknown, { ageMs = 1_000, attempts = 1 } = {}) => {
 
 const textOf = (...events: readonly unknown[]): string => JSON.stringify({ v: 1, events });
 
-const nothing: RecordReport = { crossovers: [], refused: [] };
+const nothing: RecordReport = { crossovers: 0, refused: [] };
 
 /** Consumes these messages with ledgers that do as told, and says what became of everything. */
 const run = async (
@@ -55,7 +54,6 @@ const run = async (
   options: {
     readonly record?: (batch: RecordBatch) => RecordReport;
     readonly deadLettersFail?: boolean;
-    readonly onAssignment?: ConsumerDependencies["onAssignment"];
   } = {},
 ) => {
   const batches: RecordBatch[] = [];
@@ -81,7 +79,6 @@ const run = async (
       },
       now: () => now,
       report: (error) => reported.push(error),
-      ...(options.onAssignment === undefined ? {} : { onAssignment: options.onAssignment }),
     },
   );
   return { batches, letters, calls, reported };
@@ -218,7 +215,7 @@ describe("consumer", () => {
       record: ({ ref }) =>
         ref.experiment === "other"
           ? nothing
-          : { crossovers: [], refused: [{ eventId: idOf(2), reason: "too many arms" }] },
+          : { crossovers: 0, refused: [{ eventId: idOf(2), reason: "too many arms" }] },
     });
     expect(letters).toMatchObject([{ reason: "refused", problems: [{ message: "too many arms" }] }]);
     expect(letters[0]?.content).toBe(JSON.stringify(exposure(2)));
@@ -239,47 +236,28 @@ describe("consumer", () => {
   });
 
   test("dead letters are bounded, each and by the call", async () => {
-    const huge = message(`"${"☃\u0001".repeat(60_000)}`);
+    const text = `"${"☃\u0001💡".repeat(30_000)}`;
     const many = message(textOf(...Array.from({ length: 950 }, () => ({ ...exposure(1), eventId: "x".repeat(400) }))));
-    const { letters, calls } = await run([huge, many]);
-    expect(letters[0]).toMatchObject({ reason: "unreadable-message", truncated: true });
-    expect(new TextEncoder().encode(JSON.stringify(letters[0])).length).toBeLessThan(128_000);
-    expect(letters).toHaveLength(951);
+    const { letters, calls } = await run([message(text), many]);
+    const parts = letters.filter(({ reason }) => reason === "unreadable-message");
+    expect(parts.map(({ content }) => content).join("")).toBe(text);
+    expect(parts.length).toBeGreaterThan(1);
+    expect(parts.map(({ part, of }) => [part, of])).toEqual(parts.map((_, index) => [index + 1, parts.length]));
+    for (const letter of parts) {
+      expect(new TextEncoder().encode(JSON.stringify(letter)).length).toBeLessThan(128_000);
+    }
+    expect(letters).toHaveLength(950 + parts.length);
     expect(Math.max(...calls)).toBeLessThanOrEqual(100);
   });
 
-  test("crossovers reach the hook; when it fails they come again", async () => {
-    const crossover: CrossoverEvent = {
-      eventId: idOf(9),
-      timestamp: "2026-11-21T11:59:00.000Z",
-      eventType: "Assignment",
-      schemaVersion: "1.0.0",
-      payload: {
-        experimentName: "checkout",
-        subjectId: "user-1",
-        tenantId: "default",
-        environment: "default",
-        previousVariantKey: "a",
-        newVariantKey: "b",
-        changeReason: "crossover",
-        timestamp: "2026-11-21T11:59:00.000Z",
-      },
+  test("letters of a message that comes again wait for it, until its last attempt", async () => {
+    const down = (): RecordReport => {
+      throw new Error("down");
     };
-    const record = (): RecordReport => ({ crossovers: [crossover], refused: [] });
-    const told: unknown[] = [];
-    const first = message(textOf(exposure(1)));
-    await run([first], {
-      record,
-      onAssignment: async (events) => {
-        told.push(...events);
-      },
-    });
-    expect(told).toEqual([crossover]);
-    expect(first.fates).toEqual(["ack"]);
-    const second = message(textOf(exposure(1)));
-    await run([second], { record, onAssignment: () => Promise.reject(new Error("hook")) });
-    expect(second.fates).toEqual([{ retry: 2 }]);
-    // What the hook gets is an event that may be sent like any other.
-    expect(parseEvent(crossover)).toMatchObject({ ok: true });
+    const early = message(textOf(exposure(1), null), { attempts: 10 });
+    expect((await run([early], { record: down })).letters).toEqual([]);
+    const last = message(textOf(exposure(1), null), { attempts: 11 });
+    expect((await run([last], { record: down })).letters).toHaveLength(1);
+    expect([early.fates, last.fates]).toEqual([[{ retry: 300 }], [{ retry: 300 }]]);
   });
 });

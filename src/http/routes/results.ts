@@ -7,7 +7,7 @@ import type { LedgerCounts } from "../../ledger/counts.ts";
 import { limits } from "../../limits.ts";
 import { results } from "../../ledger/results.ts";
 import { allow } from "../access.ts";
-import type { AppDependencies, AppEnvironment, LedgerReader, PlannedArm } from "../dependencies.ts";
+import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
 import { loadExperiment } from "../governed.ts";
 
 const looksOf = (value: string | undefined): "subject" | "checkpoint" => {
@@ -18,11 +18,10 @@ const looksOf = (value: string | undefined): "subject" | "checkpoint" => {
   });
 };
 
-/** A look at every subject reads all of them, so a ledger that has too many is asked nothing of the kind. */
-const countsAtEverySubject = async (ledger: LedgerReader, planned: readonly PlannedArm[]): Promise<LedgerCounts> => {
-  const { arms } = await ledger.counts();
+/** A look at every subject reads all of them, so a ledger that has too many leaves it out. */
+const checkSubjects = ({ arms }: LedgerCounts): void => {
   const subjects = arms.reduce((sum, arm) => sum + arm.subjects, 0);
-  if (subjects <= limits.subjectLooks) return ledger.counts({ looks: "subject", planned });
+  if (subjects <= limits.subjectLooks) return;
   throw new ProvisoError(
     "invalid-request",
     `?looks=subject is for up to ${limits.subjectLooks} subjects; there are ${subjects}`,
@@ -33,15 +32,18 @@ const countsAtEverySubject = async (ledger: LedgerReader, planned: readonly Plan
 };
 
 export const resultsRoutes = (dependencies: AppDependencies): Hono<AppEnvironment> =>
-  new Hono<AppEnvironment>().get("/:name/results", allow("read", dependencies.identity), async (context) => {
+  new Hono<AppEnvironment>().get("/:name/results", allow("read", dependencies), async (context) => {
     const looks = looksOf(context.req.query("looks"));
     const { ref, loaded } = await loadExperiment(context, dependencies);
     const { state } = loaded.snapshot;
     const measured = state.live ?? state.latest;
     const planned = plannedShares(measured.configuration.variants);
     const earlier = state.earlierPlans.map(({ epoch, variants }) => ({ epoch, arms: plannedShares(variants) }));
-    const ledger = dependencies.ledger(ref);
-    const counts = looks === "subject" ? await countsAtEverySubject(ledger, planned) : await ledger.counts();
+    const counts = await dependencies.ledger(ref).counts({
+      plans: [...earlier, { epoch: state.epoch, arms: planned }],
+      ...(looks === "subject" ? { looks } : {}),
+    });
+    if (looks === "subject") checkSubjects(counts);
     const kinds = Object.fromEntries((measured.configuration.metrics ?? []).map(({ name, kind }) => [name, kind]));
     return context.json({
       experimentName: ref.experiment,
