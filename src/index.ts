@@ -2,14 +2,7 @@
  * `proviso`: evaluating, exposing and governing experiments in any fetch runtime. `proviso/evaluate` is the part for
  * browsers, `proviso/hono` the HTTP application; stores and sinks have an entry each.
  */
-export * from "./evaluate.ts";
-export {
-  createExperiments,
-  type Experiments,
-  type ExperimentsHealth,
-  type ExperimentsOptions,
-} from "./evaluation/experiments.ts";
-export type { Implementations, Trial, TrialOptions } from "./evaluation/trial.ts";
+export * from "./browser.ts";
 export { allocateBuckets } from "./evaluation/allocation.ts";
 export type { Envelope, EnvelopeInput, Exposure, Outcome } from "./events/envelope.ts";
 export { EnvelopeSchema, ExposureSchema, OutcomeSchema, schemaVersion } from "./events/envelope.ts";

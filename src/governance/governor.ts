@@ -9,7 +9,7 @@ import { refKey } from "../scope.ts";
 import type { Actor } from "./actor.ts";
 import { presentAnswer } from "./answer.ts";
 import { sealEvents } from "./chain.ts";
-import type { Command, Decision, Evidence } from "./commands.ts";
+import type { Decision, Evidence } from "./commands.ts";
 import { createBrakes } from "./brakes.ts";
 import { decide } from "./decide.ts";
 import { createDenialLimiter } from "./denial-limiter.ts";
@@ -23,6 +23,7 @@ import type { PolicySet } from "./policy-set.ts";
 import { type ExperimentState, peopleOf } from "./state.ts";
 import type { Commit, GovernanceStore, Loaded, PersonalValue, Receipt, Snapshot } from "./store.ts";
 import { gatherEvidence, type Telemetry } from "./evidence.ts";
+import { withReferences } from "./references.ts";
 import { fingerprintOf, parseAnswer, receiptKeyOf } from "./receipts.ts";
 import type { CommandInput } from "./request.ts";
 
@@ -330,28 +331,4 @@ const checkPrecondition = (request: CommandRequest, snapshot: Snapshot | null): 
 const eventsOf = (decision: Decision, mayRecordDenial: () => boolean): readonly DomainEvent[] => {
   if (decision.outcome === "commit" || decision.outcome === "hold") return decision.events;
   return decision.outcome === "deny" && decision.record !== null && mayRecordDenial() ? [decision.record] : [];
-};
-
-/** Free text leaves the command before it reaches the decider: only its reference is ever hashed. */
-const withReferences = (input: CommandInput, refOf: (text: string) => PersonalRef): Command => {
-  switch (input.type) {
-    case "WriteVersion": {
-      const { changeDescription, ...rest } = input;
-      return changeDescription === undefined ? rest : { ...rest, changeDescription: refOf(changeDescription) };
-    }
-    case "Transition": {
-      const { reason, metadata, ...rest } = input;
-      return {
-        ...rest,
-        ...(reason === undefined ? {} : { reason: refOf(reason) }),
-        ...(metadata === undefined ? {} : { metadata: refOf(JSON.stringify(metadata)) }),
-      };
-    }
-    case "Say": {
-      const { reason, ...rest } = input;
-      return reason === undefined ? rest : { ...rest, reason: refOf(reason) };
-    }
-    default:
-      return input satisfies never;
-  }
 };
