@@ -107,6 +107,7 @@ export const governorOptions = (env: WorkerEnv, dsl: Dsl, store: GovernanceStore
   policySet: { gates: dsl.governance.approvalGates, policies: dsl.governance.policies },
   telemetry: ledgerTelemetry(env),
   now: Date.now,
+  report: reportError,
   id: uuidv7,
   salt: () => hexDigits(crypto.getRandomValues(new Uint8Array(16))),
 });
