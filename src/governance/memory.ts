@@ -3,6 +3,7 @@ import type { Loaded } from "./store.ts";
 
 export interface Memory {
   get(key: string): Loaded | undefined;
+  /** Ignored when a later state is remembered already. */
   set(key: string, loaded: Loaded): void;
   delete(key: string): void;
   /** The remembered state as this actor would load it; null where the actor's reference is not known either. */
@@ -16,6 +17,9 @@ export const createMemory = (): Memory => {
   return {
     get: (key) => entries.get(key),
     set(key, loaded) {
+      // A reading that began before a commit may end after it.
+      const known = entries.get(key);
+      if (known !== undefined && known.head.seq > loaded.head.seq) return;
       // The newest entry stands last, so the first one is the one to forget.
       entries.delete(key);
       entries.set(key, loaded);
