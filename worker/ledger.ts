@@ -6,7 +6,14 @@ import { accumulate, minuteOf } from "../src/ledger/accumulate.ts";
 import { admit, type RefusedEvent } from "../src/ledger/admission.ts";
 import type { LedgerBatch } from "../src/ledger/batch.ts";
 import { looksAtCheckpoints } from "../src/ledger/checkpoint-looks.ts";
-import type { ArmCount, CheckpointLooks, LedgerCounts, MetricTotals, SubjectLooks } from "../src/ledger/counts.ts";
+import {
+  type ArmCount,
+  type CheckpointLooks,
+  emptyCounts,
+  type LedgerCounts,
+  type MetricTotals,
+  type SubjectLooks,
+} from "../src/ledger/counts.ts";
 import { type CrossoverPage, crossoverEvent } from "../src/ledger/crossover.ts";
 import type { EpochPlan } from "../src/ledger/ground.ts";
 import { crossingsOf } from "../src/ledger/subject.ts";
@@ -79,17 +86,6 @@ const metricOf = (key: string): { readonly metric: string; readonly kind: Metric
   const kind = key.slice(0, separator);
   if (!isMetricKind(kind)) throw new TypeError(`ledger: ${JSON.stringify(key)} is no metric key`);
   return { metric: key.slice(separator + 1), kind };
-};
-
-const emptyCounts: LedgerCounts = {
-  arms: [],
-  exposures: 0,
-  repeats: 0,
-  crossovers: 0,
-  outcomes: 0,
-  received: 0,
-  metrics: [],
-  checkpointLooks: [],
 };
 
 const readArms = (sql: SqlStorage): readonly ArmCount[] =>

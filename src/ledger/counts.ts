@@ -62,3 +62,15 @@ export interface LedgerCounts {
   /** Present when asked for, given the plan of the one epoch that was counted, and unless there are too many subjects. */
   readonly subjectLooks?: SubjectLooks;
 }
+
+/** What a ledger answers before its first event. */
+export const emptyCounts: LedgerCounts = {
+  arms: [],
+  exposures: 0,
+  repeats: 0,
+  crossovers: 0,
+  outcomes: 0,
+  received: 0,
+  metrics: [],
+  checkpointLooks: [],
+};

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { PageOptions } from "../../src/http/dependencies.ts";
 import { crossoverEvent } from "../../src/ledger/crossover.ts";
-import { configuration, createApi, emptyCounts } from "../support/api.ts";
+import { emptyCounts } from "../../src/ledger/counts.ts";
+import { configuration, createApi } from "../support/api.ts";
 
 const ref = { tenant: "default", environment: "default", experiment: "checkout" };
 const event = crossoverEvent(ref, {

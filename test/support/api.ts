@@ -6,7 +6,7 @@ import type { GovernanceStore } from "../../src/governance/store.ts";
 import { createApp } from "../../src/http/app.ts";
 import type { AppDependencies } from "../../src/http/dependencies.ts";
 import { developmentIdentity } from "../../src/http/development-identity.ts";
-import type { LedgerCounts } from "../../src/ledger/counts.ts";
+import { emptyCounts } from "../../src/ledger/counts.ts";
 import { policySetOf, type World } from "./scenario.ts";
 
 export interface Answer {
@@ -28,17 +28,6 @@ export interface Api {
   readonly reported: unknown[];
   readonly store: GovernanceStore;
 }
-
-export const emptyCounts: LedgerCounts = {
-  arms: [],
-  exposures: 0,
-  repeats: 0,
-  crossovers: 0,
-  outcomes: 0,
-  received: 0,
-  metrics: [],
-  checkpointLooks: [],
-};
 
 const Body = v.record(v.string(), v.unknown());
 
