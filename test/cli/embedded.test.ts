@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { once } from "node:events";
@@ -103,4 +104,9 @@ describe("a state directory has one server at a time", () => {
       await rm(directory, { recursive: true, force: true });
     }
   });
+});
+
+test("the consumer knows the last delivery of a message", () => {
+  const last = /^const lastAttempt = (\d+);$/m.exec(readFileSync("worker/consumer.ts", "utf8"))?.[1];
+  expect(Number(last)).toBe(bindings.consumer.maxRetries + 1);
 });

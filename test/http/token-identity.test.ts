@@ -74,6 +74,15 @@ describe("bearer tokens", () => {
   });
 });
 
+test.each(["/api/events", "/api/events/", "/api/%65vents", "/api/rules/", "/api/governance/"])(
+  "%s asks for a token however it is written",
+  async (path) => {
+    const speaker = api();
+    expect((await speaker.get(path)).status).not.toBe(200);
+    expect((await speaker.post(path, { events: [] })).status).not.toBe(202);
+  },
+);
+
 describe("the secret", () => {
   test.each([
     ["not JSON", "sw0rdfish"],
