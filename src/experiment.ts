@@ -1,6 +1,7 @@
 /** The configuration of an experiment: its schema, its normal form and its digest. */
 import * as v from "valibot";
 import { canonicalJson, byteLength, digestOf } from "./canonical.ts";
+import { DurationSchema } from "./duration.ts";
 import { TargetingSchema } from "./evaluation/targeting-schema.ts";
 import { limits } from "./limits.ts";
 import { differ, exactlyOne } from "./list-checks.ts";
@@ -41,6 +42,78 @@ export const assignmentPolicies = ["bestEffort"] as const;
 
 const hundredths = (value: number): boolean => Math.abs(value * 100 - Math.round(value * 100)) < 1e-9;
 
+const percentage = v.pipe(
+  v.number(),
+  v.minValue(0, "0 to 100"),
+  v.maxValue(100, "0 to 100"),
+  v.check(hundredths, "a percentage with at most two decimals"),
+);
+
+const RampStepSchema = v.strictObject({
+  /** Percent of eligible subjects; what is served is the lesser of this and `traffic`. */
+  traffic: percentage,
+  /** How long the step is watched before the next one is asked for; left out: until somebody advances it. */
+  hold: v.optional(DurationSchema),
+});
+
+const RampSchema = v.strictObject({
+  steps: v.pipe(
+    v.array(RampStepSchema),
+    v.minLength(1, "at least one step"),
+    v.maxLength(limits.rampSteps, `at most ${limits.rampSteps} steps`),
+    v.check(
+      (steps) => steps.every((step, index) => step.traffic > (steps[index - 1]?.traffic ?? -1)),
+      "steps whose traffic rises",
+    ),
+  ),
+});
+
+/** What a guardrail does when its bound is broken: to RolledBack, to Paused, or only a notice. */
+export const guardrailActions = ["rollBack", "pause", "notify"] as const;
+
+const GuardrailSchema = v.pipe(
+  v.strictObject({
+    metric: NameSchema,
+    kind: v.optional(v.picklist(metricKinds, metricKinds.join(", ")), "binary"),
+    /** Bound on the arm itself. */
+    maximum: v.optional(v.pipe(v.number(), v.finite("a finite number"))),
+    /** Bound on variant − control; with `relative`, on that difference as a share of control. */
+    maximumIncrease: v.optional(v.pipe(v.number(), v.finite("a finite number"), v.minValue(0, "0 or more"))),
+    relative: v.optional(v.boolean()),
+    /** Exposed subjects that each arm needs before the guardrail may act. */
+    minimumSample: v.optional(v.pipe(v.number(), v.integer("a whole number"), v.minValue(1, "1 or more")), 100),
+    onViolation: v.optional(v.picklist(guardrailActions, guardrailActions.join(", ")), "rollBack"),
+  }),
+  v.check(
+    ({ maximum, maximumIncrease }) => (maximum === undefined) !== (maximumIncrease === undefined),
+    "either maximum or maximumIncrease",
+  ),
+  v.check(
+    ({ relative, maximumIncrease }) => relative === undefined || maximumIncrease !== undefined,
+    "relative beside maximumIncrease only",
+  ),
+);
+
+const InstantSchema = v.pipe(
+  v.string(),
+  v.isoTimestamp("a time with its zone, such as 2026-12-01T09:00:00Z"),
+  v.check((text) => !Number.isNaN(Date.parse(text)), "a time that exists"),
+);
+
+const ScheduleSchema = v.pipe(
+  v.strictObject({
+    /** When the approved experiment starts: Ramping where there is a ramp, else Running. */
+    start: v.optional(InstantSchema),
+    /** When it pauses: everybody gets control. */
+    end: v.optional(InstantSchema),
+  }),
+  v.check(({ start, end }) => start !== undefined || end !== undefined, "a start, an end, or both"),
+  v.check(
+    ({ start, end }) => start === undefined || end === undefined || Date.parse(start) < Date.parse(end),
+    "an end after the start",
+  ),
+);
+
 const ConfigurationObject = v.strictObject({
   name: ExperimentNameSchema,
   description: v.optional(prose(10_000)),
@@ -60,15 +133,7 @@ const ConfigurationObject = v.strictObject({
     v.check((variants) => variants.some((variant) => variant.weight > 0), "at least one weight above 0"),
   ),
   /** Percent of eligible subjects, in steps of 0.01: one step is one bucket. */
-  traffic: v.optional(
-    v.pipe(
-      v.number(),
-      v.minValue(0, "0 to 100"),
-      v.maxValue(100, "0 to 100"),
-      v.check(hundredths, "a percentage with at most two decimals"),
-    ),
-    100,
-  ),
+  traffic: v.optional(percentage, 100),
   targeting: v.optional(TargetingSchema),
   surfaces: v.optional(
     v.pipe(
@@ -85,6 +150,11 @@ const ConfigurationObject = v.strictObject({
       differ("metric names that differ", "name"),
     ),
   ),
+  ramp: v.optional(RampSchema),
+  guardrails: v.optional(
+    v.pipe(v.array(GuardrailSchema), v.maxLength(limits.guardrails, `at most ${limits.guardrails} guardrails`)),
+  ),
+  schedule: v.optional(ScheduleSchema),
 });
 
 /** Parses what a person wrote into a {@link Configuration}: defaults filled in, unknown members refused. */
@@ -106,6 +176,8 @@ export const ConfigurationSchema = v.pipe(
 export type Configuration = v.InferOutput<typeof ConfigurationSchema>;
 /** A configuration as a person writes it, before defaults. */
 export type ConfigurationInput = v.InferInput<typeof ConfigurationSchema>;
+export type Guardrail = NonNullable<Configuration["guardrails"]>[number];
+export type RampStep = NonNullable<Configuration["ramp"]>["steps"][number];
 export type Variant = Configuration["variants"][number];
 
 /** A configuration as it is stored: the salt is settled when the version is written. */

@@ -31,6 +31,8 @@ export const limits = {
   /** Rows that may hold a whole configuration each. */
   heavyPageRows: 100,
   metrics: 100,
+  rampSteps: 50,
+  guardrails: 50,
   surfaces: 32,
   openProposals: 50,
   /** Events in one commit, and names that one commit takes or releases. */

@@ -83,7 +83,7 @@ const subjectsOf = (
 
 /** Error rates from the ledger: Error events are the binary metric `error`, counted in the assigned arm. */
 const ledgerTelemetry = (env: WorkerEnv): Telemetry => ({
-  async errors(ref) {
+  async read(ref) {
     const { arms, metrics } = await ledgerOf(env, ref).counts();
     const totals = metrics.find(({ metric, kind }) => metric === errorMetric && kind === "binary")?.arms ?? [];
     const failures = totals.map((arm) => ({ variant: arm.variant, subjects: Number(arm.sum) }));
@@ -95,6 +95,8 @@ const ledgerTelemetry = (env: WorkerEnv): Telemetry => ({
       exposed: arms.reduce((sum, arm) => sum + arm.subjects, 0),
       worstErrorRate: rates[0]?.rate ?? 0,
       worstVariant: rates[0]?.variant ?? null,
+      subjects: Object.fromEntries(arms.map(({ variant }) => [variant, subjectsOf(arms, variant)])),
+      sampleRatio: null,
     };
   },
 });

@@ -105,6 +105,10 @@ const judgePolicies = (
 ): readonly PolicyResult[] => {
   const context = {
     experiment: evidence.ref.experiment,
+    kind: change.kind,
+    parameters: {},
+    actor: evidence.actor,
+    trafficAfter: subjectVersion(state).configuration.traffic,
     from: change.from,
     to: change.to,
     configuration: subjectVersion(state).configuration,

@@ -20,7 +20,25 @@ export interface ActorRecord {
 }
 
 /** Kinds of change that gates and policies decide. */
-export type ChangeKind = "transition";
+export const changeKinds = ["transition", "publish", "rollback", "rampStep"] as const;
+export type ChangeKind = (typeof changeKinds)[number];
+
+/** What else a change says of itself: it is part of what people approve. */
+export interface ChangeParameters {
+  /** rampStep: which step, counted from 0. */
+  readonly step?: number;
+  /** A scheduled change: when, ISO 8601. */
+  readonly at?: string;
+  /** rollback: the version whose content comes back. */
+  readonly targetVersion?: number;
+  /** Concluding: what was learnt, and what is kept. */
+  readonly outcome?: Outcome;
+  readonly variant?: string;
+}
+
+/** How an experiment ended. */
+export const outcomes = ["ship", "revert", "inconclusive"] as const;
+export type Outcome = (typeof outcomes)[number];
 
 /** What a gate said when the change was decided. */
 export interface GateResult {

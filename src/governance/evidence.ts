@@ -2,7 +2,7 @@
 import { limits } from "../limits.ts";
 import type { ExperimentRef } from "../scope.ts";
 import type { Command } from "./commands.ts";
-import type { ErrorTelemetry, PolicyEvidence, OtherExperiment } from "./policies/policy.ts";
+import type { LedgerFigures, LedgerReading, PolicyEvidence, OtherExperiment } from "./policies/policy.ts";
 import { applicable, type PolicySet } from "./policy-set.ts";
 import type { ExperimentState } from "./state.ts";
 import type { GovernanceStore } from "./store.ts";
@@ -10,9 +10,7 @@ import type { GovernanceStore } from "./store.ts";
 /** Where measurements come from: the ledger in a Worker, whatever the host has elsewhere. */
 export interface Telemetry {
   /** Rejects when it cannot be read: the policy then decides what missing telemetry means. */
-  errors(
-    ref: ExperimentRef,
-  ): Promise<{ readonly exposed: number; readonly worstErrorRate: number; readonly worstVariant: string | null }>;
+  read(ref: ExperimentRef): Promise<LedgerFigures>;
 }
 
 interface Question {
@@ -50,9 +48,9 @@ const withinDeadline = async <T>(task: Promise<T>, report: Question["report"]): 
 
 const isMissing = (answer: object): answer is Missing => "missing" in answer;
 
-const readErrors = async ({ ref, telemetry, now, report }: Question): Promise<ErrorTelemetry> => {
+const readTelemetry = async ({ ref, telemetry, now, report }: Question): Promise<LedgerReading> => {
   const at = new Date(now).toISOString();
-  const answer = await withinDeadline(telemetry.errors(ref), report);
+  const answer = await withinDeadline(telemetry.read(ref), report);
   return isMissing(answer)
     ? { status: "unavailable", at, reason: answer.missing }
     : { status: "available", at, ...answer };
@@ -83,13 +81,13 @@ const readOthers = async (question: Question): Promise<PolicyEvidence["others"]>
 
 export const gatherEvidence = async (question: Question): Promise<PolicyEvidence> => {
   const { state, command, policySet, now } = question;
-  const nothing: ErrorTelemetry = { status: "unavailable", at: new Date(now).toISOString(), reason: "not asked for" };
-  if (state === null || command.type !== "Transition") return { now, errors: nothing, others: [] };
+  const nothing: LedgerReading = { status: "unavailable", at: new Date(now).toISOString(), reason: "not asked for" };
+  if (state === null || command.type !== "Transition") return { now, telemetry: nothing, others: [], custom: {} };
   const { policies } = applicable(policySet, "transition", state.lifecycle, command.to);
   const wants = (type: (typeof policies)[number]["type"]): boolean => policies.some((policy) => policy.type === type);
-  const [errors, others] = await Promise.all([
-    wants("errorRate") ? readErrors(question) : nothing,
+  const [telemetry, others] = await Promise.all([
+    wants("errorRate") ? readTelemetry(question) : nothing,
     wants("conflictPrevention") ? readOthers(question) : [],
   ]);
-  return { now, errors, others };
+  return { now, telemetry, others, custom: {} };
 };

@@ -51,6 +51,10 @@ const obstacles = (
       .map((policy) =>
         judgePolicy(policy, {
           experiment: configuration.name,
+          kind: "transition",
+          parameters: {},
+          actor: { ref: "author", kind: "human", roles: ["operator"] },
+          trafficAfter: configuration.traffic,
           from,
           to,
           configuration,
@@ -58,14 +62,17 @@ const obstacles = (
           servedTraffic: 0,
           evidence: {
             now,
-            errors: {
+            telemetry: {
               status: "available",
               at: new Date(now).toISOString(),
               exposed: 0,
               worstErrorRate: 0,
               worstVariant: null,
+              subjects: {},
+              sampleRatio: null,
             },
             others: [],
+            custom: {},
           },
         }),
       )

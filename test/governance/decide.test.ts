@@ -313,9 +313,9 @@ describe("policies", () => {
   });
 
   test("missing telemetry holds what widens traffic", () => {
-    const errors = { status: "unavailable", at: "2026-11-21T12:00:00.000Z", reason: "no answer" } as const;
+    const telemetry = { status: "unavailable", at: "2026-11-21T12:00:00.000Z", reason: "no answer" } as const;
     const scene = approved({ policies: [{ type: "errorRate", maxErrorRate: 0.01 }] });
-    expect(denial(scene.when({ type: "Transition", to: "Running" }, { errors }))).toEqual({
+    expect(denial(scene.when({ type: "Transition", to: "Running" }, { telemetry }))).toEqual({
       code: "evidence-inconclusive",
       recorded: true,
     });

@@ -20,7 +20,10 @@ const governorOn = (store: GovernanceStore, world: World = {}): Governor => {
   return createGovernor({
     store,
     policySet: policySetOf(world),
-    telemetry: { errors: () => Promise.resolve({ exposed: 0, worstErrorRate: 0, worstVariant: null }) },
+    telemetry: {
+      read: () =>
+        Promise.resolve({ exposed: 0, worstErrorRate: 0, worstVariant: null, subjects: {}, sampleRatio: null }),
+    },
     now: () => startOfTime,
     id: () => `id-${(ids += 1)}-${Math.random()}`,
     salt: () => crypto.randomUUID().replaceAll("-", ""),
@@ -223,7 +226,10 @@ describe("races", () => {
     const governor = createGovernor({
       store,
       policySet: policySetOf({ policies: [{ type: "errorRate", to: ["ramping"], maxErrorRate: 0.1 }] }),
-      telemetry: { errors: () => slow.then(() => ({ exposed: 0, worstErrorRate: 0, worstVariant: null })) },
+      telemetry: {
+        read: () =>
+          slow.then(() => ({ exposed: 0, worstErrorRate: 0, worstVariant: null, subjects: {}, sampleRatio: null })),
+      },
       now: () => startOfTime,
       id: () => crypto.randomUUID(),
       salt: () => crypto.randomUUID(),
@@ -309,7 +315,7 @@ describe("evidence that fails", () => {
     const governor = createGovernor({
       store,
       policySet: policySetOf({ policies: [{ type: "errorRate", maxErrorRate: 0.1 }] }),
-      telemetry: { errors: () => Promise.reject(new Error("postgres://svc:hunter2@db\u0000")) },
+      telemetry: { read: () => Promise.reject(new Error("postgres://svc:hunter2@db\u0000")) },
       now: () => startOfTime,
       id: () => crypto.randomUUID(),
       salt: () => crypto.randomUUID(),

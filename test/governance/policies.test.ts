@@ -12,12 +12,14 @@ const available = {
   exposed: 1_000,
   worstErrorRate: 0.02,
   worstVariant: "treatment",
+  subjects: { control: 500, treatment: 500 },
+  sampleRatio: null,
 } as const;
 
 const context = (
-  changes: Partial<PolicyContext> & { now?: string; errors?: PolicyContext["evidence"]["errors"] } = {},
+  changes: Partial<PolicyContext> & { now?: string; telemetry?: PolicyContext["evidence"]["telemetry"] } = {},
 ): PolicyContext => {
-  const { now, errors = available, ...rest } = changes;
+  const { now, telemetry = available, ...rest } = changes;
   return {
     experiment: "checkout",
     from: "Approved",
@@ -25,7 +27,11 @@ const context = (
     configuration: { ...checkout({ traffic: 40 }), salt: "pepper" },
     servingSince: null,
     servedTraffic: 0,
-    evidence: { now: now === undefined ? startOfTime : Date.parse(now), errors, others: [] },
+    trafficAfter: 40,
+    kind: "transition",
+    parameters: {},
+    actor: { ref: "author", kind: "human", roles: ["operator"] },
+    evidence: { now: now === undefined ? startOfTime : Date.parse(now), telemetry, others: [], custom: {} },
     ...rest,
   };
 };
@@ -100,13 +106,13 @@ describe("errorRate", () => {
 
   test("the worst arm decides, and says which", () => {
     expect(judge(policy, context())).toMatchObject({ compliant: true });
-    const worse = judge(policy, context({ errors: { ...available, worstErrorRate: 0.021 } }));
+    const worse = judge(policy, context({ telemetry: { ...available, worstErrorRate: 0.021 } }));
     expect(worse).toMatchObject({ compliant: false, evidence: { errorRate: { source: "ledger", value: 0.021 } } });
     expect(worse.reason).toContain("treatment");
   });
   test("nobody exposed is no missing telemetry", () => {
     expect(
-      judge(policy, context({ errors: { ...available, exposed: 0, worstErrorRate: 0, worstVariant: null } })),
+      judge(policy, context({ telemetry: { ...available, exposed: 0, worstErrorRate: 0, worstVariant: null } })),
     ).toMatchObject({ compliant: true });
   });
   test.each([
@@ -118,7 +124,7 @@ describe("errorRate", () => {
   ] as const)("missing, onMissing %s, served traffic %s: %s", (onMissing, servedTraffic, compliant) => {
     const result = judge(
       { ...policy, ...(onMissing === undefined ? {} : { onMissing }) },
-      context({ errors: unavailable, servedTraffic }),
+      context({ telemetry: unavailable, servedTraffic }),
     );
     expect(result).toMatchObject({ compliant });
     expect(result.reason).toContain("no answer");

@@ -64,7 +64,10 @@ export const createApi = (world: World = {}, changes: Partial<AppDependencies> =
   const governor = createGovernor({
     store,
     policySet,
-    telemetry: { errors: () => Promise.resolve({ exposed: 0, worstErrorRate: 0, worstVariant: null }) },
+    telemetry: {
+      read: () =>
+        Promise.resolve({ exposed: 0, worstErrorRate: 0, worstVariant: null, subjects: {}, sampleRatio: null }),
+    },
     now: Date.now,
     id: () => crypto.randomUUID(),
     salt: () => crypto.randomUUID().replaceAll("-", ""),

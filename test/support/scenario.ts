@@ -6,7 +6,7 @@ import { decide } from "../../src/governance/decide.ts";
 import type { ActorRecord, DomainEvent, EventType } from "../../src/governance/events.ts";
 import { evolve } from "../../src/governance/evolve.ts";
 import { type ActorKind, type GateInput, GateSchema } from "../../src/governance/gates/schema.ts";
-import type { ErrorTelemetry, OtherExperiment } from "../../src/governance/policies/policy.ts";
+import type { LedgerReading, OtherExperiment } from "../../src/governance/policies/policy.ts";
 import { type PolicyInput, PolicySchema } from "../../src/governance/policies/schema.ts";
 import type { PolicySet } from "../../src/governance/policy-set.ts";
 import type { ExperimentState } from "../../src/governance/state.ts";
@@ -52,7 +52,7 @@ export interface Step {
   /** Milliseconds since the start of time. */
   readonly at?: number;
   readonly others?: readonly OtherExperiment[] | null;
-  readonly errors?: ErrorTelemetry;
+  readonly telemetry?: LedgerReading;
   readonly claimed?: Evidence["claimed"];
 }
 
@@ -77,14 +77,16 @@ export const scenario = (initial: World = {}): Scenario => {
   let ids = 0;
   const events: DomainEvent[] = [];
 
-  const evidenceFor = ({ by = author, at = 0, others = [], errors, claimed = null }: Step): Evidence => {
+  const evidenceFor = ({ by = author, at = 0, others = [], telemetry, claimed = null }: Step): Evidence => {
     const now = startOfTime + at;
-    const available: ErrorTelemetry = {
+    const available: LedgerReading = {
       status: "available",
       at: new Date(now).toISOString(),
       exposed: 0,
       worstErrorRate: 0,
       worstVariant: null,
+      subjects: {},
+      sampleRatio: null,
     };
     ids += 1;
     return {
@@ -94,7 +96,8 @@ export const scenario = (initial: World = {}): Scenario => {
       now,
       others,
       claimed,
-      errors: errors ?? available,
+      telemetry: telemetry ?? available,
+      custom: {},
       proposalId: `proposal-${ids}`,
       randomSalt: `salt-${ids}`,
     };

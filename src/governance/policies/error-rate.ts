@@ -10,7 +10,7 @@ export const judgeErrorRate = (
   policy: v.InferOutput<typeof ErrorRateSchema>,
   context: PolicyContext,
 ): PolicyVerdict => {
-  const { errors } = context.evidence;
+  const { telemetry: errors } = context.evidence;
   if (errors.status === "unavailable") {
     const widens = context.configuration.traffic > context.servedTraffic;
     const choice = policy.onMissing ?? (widens ? "hold" : "allow");

@@ -1,6 +1,7 @@
 /** What a policy is: a pure, three-valued judgement of a change on evidence that was gathered before. */
 import type { SettledConfiguration } from "../../experiment.ts";
 import type { LifecycleState } from "../../lifecycle.ts";
+import type { ActorRecord, ChangeKind, ChangeParameters } from "../events.ts";
 import type { Severity } from "./schema.ts";
 
 /** Something a policy looked at, with where it came from and how old it was. */
@@ -20,16 +21,23 @@ export interface PolicyResult {
   readonly evidence: Readonly<Record<string, EvidenceItem>>;
 }
 
-/** What the ledger could say about errors. `unavailable` is not the same as an experiment that has served nobody. */
-export type ErrorTelemetry =
-  | {
-      readonly status: "available";
-      readonly at: string;
-      readonly exposed: number;
-      readonly worstErrorRate: number;
-      readonly worstVariant: string | null;
-    }
+/** What the ledger could say. `unavailable` is not the same as an experiment that has served nobody. */
+export type LedgerReading =
+  | ({ readonly status: "available"; readonly at: string } & LedgerFigures)
   | { readonly status: "unavailable"; readonly at: string; readonly reason: string };
+
+/** The figures that policies look at, over the live epoch. */
+export interface LedgerFigures {
+  /** Distinct subjects that were exposed. */
+  readonly exposed: number;
+  /** Share of exposed subjects that met an error, 0 to 1, in the worst arm. */
+  readonly worstErrorRate: number;
+  readonly worstVariant: string | null;
+  /** Distinct exposed subjects of each variant. */
+  readonly subjects: Readonly<Record<string, number>>;
+  /** The sequential sample ratio test at its last checkpoint; null before the first. */
+  readonly sampleRatio: { readonly mismatch: boolean; readonly pValue: number } | null;
+}
 
 /** Another experiment of the scope that serves, or could with its next transition. */
 export interface OtherExperiment {
@@ -41,14 +49,20 @@ export interface OtherExperiment {
 export interface PolicyEvidence {
   /** Milliseconds since the epoch. */
   readonly now: number;
-  readonly errors: ErrorTelemetry;
+  readonly telemetry: LedgerReading;
   /** Other experiments of the scope that are Approved, Running, Ramping or Paused; null when they could not be read. */
   readonly others: readonly OtherExperiment[] | null;
+  /** What the host's own policies said, by policy name. They may take time, so they are asked before the decision. */
+  readonly custom: Readonly<Record<string, PolicyVerdict>>;
 }
 
 /** The change as a policy sees it. */
 export interface PolicyContext {
   readonly experiment: string;
+  readonly kind: ChangeKind;
+  readonly parameters: ChangeParameters;
+  /** Who asks. The reference is no name: policies that look at people look at kinds and roles. */
+  readonly actor: ActorRecord;
   readonly from: LifecycleState;
   readonly to: LifecycleState;
   /** What would be live after the change. */
@@ -57,6 +71,8 @@ export interface PolicyContext {
   readonly servingSince: number | null;
   /** Traffic that is served now, percent; 0 when it is not serving. */
   readonly servedTraffic: number;
+  /** Traffic that is served after the change, percent: the configured one, or what the ramp step allows of it. */
+  readonly trafficAfter: number;
   readonly evidence: PolicyEvidence;
 }
 
