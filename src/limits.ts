@@ -35,6 +35,8 @@ export const limits = {
   guardrails: 50,
   surfaces: 32,
   openProposals: 50,
+  proposalComments: 100,
+  scheduledChanges: 20,
   /** Events in one commit, and names that one commit takes or releases. */
   commitEvents: 100,
   commitClaims: 5_000,

@@ -3,7 +3,7 @@
  *
  * A rule is compiled once. All it can ever answer (a handful of assignments, one a variant) is made then and frozen, so
  * an evaluation hashes twice, walks the targeting and returns an object that was there before. The order is that of the
- * design: lifecycle, targeting, traffic, variant.
+ * design: kill switch, lifecycle, targeting, traffic, variant.
  */
 import { isServing } from "../lifecycle.ts";
 import { subjectIdCharacters } from "./bounds.ts";
@@ -17,11 +17,12 @@ import { compileTargeting, type Attributes } from "./targeting.ts";
  * - `SPLIT`: randomised; there is no targeting
  * - `TARGETING_MATCH`: randomised, the targeting matched
  * - `DEFAULT`: control, because the targeting does not match or the subject is outside the traffic; `rulePath` says which
- * - `DISABLED`: control, because the experiment is not running
+ * - `DISABLED`: control, because the experiment is not running, or a kill switch is on; `rulePath` says which
+ * - `STATIC`: the experiment is over, and everybody gets the variant that was shipped
  * - `STALE`: as one of the above by rules that could not be refreshed for too long; `rulePath` says which
  * - `ERROR`: control, because something is wrong; `errorCode` says what
  */
-export type AssignmentReason = "SPLIT" | "TARGETING_MATCH" | "DEFAULT" | "DISABLED" | "STALE" | "ERROR";
+export type AssignmentReason = "SPLIT" | "TARGETING_MATCH" | "DEFAULT" | "DISABLED" | "STATIC" | "STALE" | "ERROR";
 
 /** OpenFeature's error codes, as far as they occur. */
 export type AssignmentErrorCode =
@@ -139,17 +140,26 @@ export const compileRule = (rule: ExperimentRule, stale = false): Assign => {
   const badSubject = failure("INVALID_CONTEXT", subjectForm);
   const badAttributes = failure("INVALID_CONTEXT", "the attributes must be an object");
   const unreadable = failure("INVALID_CONTEXT", "reading an attribute threw an exception");
-  const disabled = answer(controlVariant, "DISABLED", { rulePath: "/state" });
+  const killed = rule.killedVariants ?? [];
+  const disabled = answer(controlVariant, "DISABLED", { rulePath: rule.killed === true ? "/killed" : "/state" });
+  const shippedVariant = variants.find(({ key }) => key === rule.shipped);
+  /** What everybody gets while treatments are not served. */
+  const resting =
+    shippedVariant === undefined || rule.killed === true
+      ? disabled
+      : answer(shippedVariant, "STATIC", { rulePath: "/shipped" });
   const unmatched = answer(controlVariant, "DEFAULT", { rulePath: "/targeting" });
   const outside = answer(controlVariant, "DEFAULT", { rulePath: "/trafficBuckets" });
   const arms = variants.map((variant, index) =>
-    answer(variant, rule.targeting === undefined ? "SPLIT" : "TARGETING_MATCH", {
-      exposed: true,
-      rulePath: `/variants/${index}`,
-    }),
+    killed.includes(variant.key)
+      ? answer(controlVariant, "DISABLED", { rulePath: "/killedVariants" })
+      : answer(variant, rule.targeting === undefined ? "SPLIT" : "TARGETING_MATCH", {
+          exposed: true,
+          rulePath: `/variants/${index}`,
+        }),
   );
 
-  const serving = isServing(rule.state);
+  const serving = isServing(rule.state) && rule.killed !== true;
   const matches = rule.targeting === undefined ? undefined : compileTargeting(rule.targeting);
   const { trafficBuckets } = rule;
   const trafficSeed = bucketSeed(rule.salt, "traffic");
@@ -163,7 +173,7 @@ export const compileRule = (rule: ExperimentRule, stale = false): Assign => {
       return badSubject;
     }
     if (typeof attributes !== "object" || attributes === null) return badAttributes;
-    if (!serving) return disabled;
+    if (!serving) return resting;
     if (matches !== undefined) {
       try {
         if (!matches(attributes)) return unmatched;

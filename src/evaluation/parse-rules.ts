@@ -58,6 +58,13 @@ const members: readonly (readonly [name: keyof ExperimentRule, holds: Check, all
   ["trafficBuckets", isBuckets, `expected a whole number, 0 to ${bucketCount}`],
   ["targeting", (value) => value === undefined || tryCompileTargeting(value) !== undefined, targetingForms],
   ["assignmentPolicy", isText, "expected a text"],
+  ["killed", (value) => value === undefined || isBoolean(value), "expected true or false"],
+  [
+    "killedVariants",
+    (value) => value === undefined || (isList(value) && value.every(isText)),
+    "expected a list of texts",
+  ],
+  ["shipped", (value) => value === undefined || isText(value), "expected a text"],
 ];
 
 /** At most what a timer takes: 2³¹ − 1. */

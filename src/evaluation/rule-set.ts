@@ -35,6 +35,12 @@ export interface ExperimentRule {
   readonly trafficBuckets: number;
   readonly targeting?: Targeting;
   readonly assignmentPolicy: string;
+  /** A kill switch is on: everybody gets control. */
+  readonly killed?: boolean;
+  /** Whoever is drawn for one of these gets control, and is not exposed. */
+  readonly killedVariants?: readonly string[];
+  /** The experiment is over, and this variant is what everybody gets. */
+  readonly shipped?: string;
 }
 
 /** How the applications of a scope send their events: set in one place, the DSL, and published with the rules. */

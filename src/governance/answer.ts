@@ -2,7 +2,7 @@
 import { ProvisoError } from "../errors.ts";
 import type { Decision } from "./commands.ts";
 import type { CommandAnswer, CommandRequest } from "./governor.ts";
-import { etagOf, personOf, presentProposal, type ViewContext } from "./present.ts";
+import { etagOf, personOf, presentProposal, presentRamp, presentSchedule, type ViewContext } from "./present.ts";
 import type { ExperimentState, Proposal } from "./state.ts";
 import type { Snapshot } from "./store.ts";
 
@@ -78,10 +78,67 @@ const bodyOf = (
           proposal: proposalIn(state, ({ changeDigest }) => changeDigest === command.changeDigest, context),
         },
       };
+    case "Publish":
+      return {
+        body: {
+          ...common,
+          state: state.lifecycle,
+          liveVersion: state.live?.version ?? null,
+          epoch: state.epoch,
+          actor: actor.id,
+        },
+      };
+    case "RollBack": {
+      const { version, digest } = state.latest;
+      const isLive = state.live?.version === version;
+      return {
+        body: {
+          ...common,
+          newVersion: version,
+          rolledBackFrom: before?.latest.version ?? null,
+          rolledBackTo: command.targetVersion,
+          digest,
+          isLive,
+          state: state.lifecycle,
+          actor: actor.id,
+          reason: command.reason ?? null,
+          proposal: isLive ? null : proposalIn(state, (open) => open.version === version, context),
+        },
+        location: `versions/${version}`,
+      };
+    }
+    case "Ramp":
+      return {
+        body: { ...common, action: command.action, state: state.lifecycle, ramp: presentRamp(state, context.people) },
+      };
+    case "Schedule":
+      return {
+        body: {
+          ...common,
+          state: state.lifecycle,
+          schedule: presentSchedule(state, context.people),
+          proposals: state.proposals
+            .filter(({ parameters }) => parameters.at !== undefined)
+            .map((proposal) => presentProposal(state, proposal, context)),
+        },
+      };
+    case "Kill":
+    case "Revive":
+      return { body: { ...common, state: state.lifecycle, killed: state.killed, epoch: state.epoch } };
+    case "Fire":
+    case "Notify":
+      return { body: { ...common, state: state.lifecycle } };
+    case "Comment":
+      return { body: { ...common, proposal: proposalIn(state, ({ id }) => id === command.proposal, context) } };
+    case "WithdrawProposal":
+      return { body: { ...common, withdrawn: command.proposal } };
     default:
       return command satisfies never;
   }
 };
+
+/** Commands that make something with an address of its own. */
+const creates: readonly CommandRequest["command"]["type"][] = ["WriteVersion", "RollBack", "Say", "Comment"];
 
 /**
  * @param before the state that was decided on
@@ -107,7 +164,7 @@ export const presentAnswer = (
     };
     return { ok: true, outcome: "held", etag, body, location: `proposals/${decision.proposalId}` };
   }
-  const created = request.command.type !== "Transition";
+  const created = creates.includes(request.command.type);
   const outcome = decision.outcome === "unchanged" ? "unchanged" : created ? "created" : "done";
   return { ok: true, outcome, etag, ...bodyOf(request, before, snapshot, context) };
 };

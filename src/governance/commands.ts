@@ -3,32 +3,93 @@ import type { ErrorCode } from "../errors.ts";
 import type { Configuration } from "../experiment.ts";
 import type { LifecycleState } from "../lifecycle.ts";
 import type { ExperimentRef } from "../scope.ts";
-import type { ActorRecord, DomainEvent, PersonalRef } from "./events.ts";
+import type { ActorRecord, DomainEvent, GuardrailFinding, Outcome, PersonalRef, Provenance } from "./events.ts";
+import type { CustomGateVerdict } from "./gates/judge.ts";
 import type { PolicyEvidence } from "./policies/policy.ts";
 import type { PolicySet } from "./policy-set.ts";
+import type { VersionState } from "./state.ts";
 
-/** Free text is already a reference here: the decider never sees what a person wrote. */
-export type Command =
+interface Texts<Metadata> {
+  readonly reason?: string;
+  readonly metadata?: Metadata;
+}
+
+/** How a change is asked for. */
+interface Asking<Metadata> extends Texts<Metadata> {
+  /** Open the proposal and wait for approvals, even where the change could be made at once. */
+  readonly propose?: boolean;
+  /** Go past gates and policies: takes a configured role and a reason. */
+  readonly breakGlass?: boolean;
+}
+
+/** The commands that there are; what people write in them is text on the way in and a reference behind it. */
+export type CommandOf<Metadata> =
   | {
       readonly type: "WriteVersion";
       readonly configuration: Configuration;
-      readonly changeDescription?: PersonalRef;
+      readonly changeDescription?: string;
       /** Only create: an experiment that exists is a conflict. */
       readonly createOnly: boolean;
+      readonly provenance?: Provenance;
     }
-  | {
+  | ({
       readonly type: "Transition";
       readonly to: LifecycleState;
-      readonly reason?: PersonalRef;
-      readonly metadata?: PersonalRef;
+      /** Concluding: the move to Archived of an experiment that has run. */
+      readonly outcome?: Outcome;
+      readonly variant?: string;
+      /** Why the brake is pulled, when a guardrail pulls it. */
+      readonly guardrail?: GuardrailFinding;
+    } & Asking<Metadata>)
+  | ({ readonly type: "Publish"; readonly version: number } & Asking<Metadata>)
+  | ({
+      readonly type: "RollBack";
+      readonly targetVersion: number;
+      /** Move the lifecycle in the same commit. */
+      readonly transition?: LifecycleState;
+    } & Texts<Metadata>)
+  | {
+      readonly type: "Ramp";
+      readonly action: "hold" | "advance" | "abort";
+      readonly reason?: string;
+      /** The step that the clock found due: asked for in its name, and nothing if the ramp has moved meanwhile. */
+      readonly due?: number;
     }
+  | {
+      readonly type: "Schedule";
+      /** Replaces what was scheduled; none: nothing is. */
+      readonly changes: readonly {
+        readonly at: string;
+        readonly to: LifecycleState;
+        readonly outcome?: Outcome;
+        readonly variant?: string;
+      }[];
+      readonly reason?: string;
+    }
+  /** The clock found a scheduled change due. */
+  | { readonly type: "Fire"; readonly scheduled: string }
+  | {
+      readonly type: "Kill";
+      /** Left out: the whole experiment. */
+      readonly variant?: string;
+      readonly reason?: string;
+    }
+  | ({ readonly type: "Revive"; readonly variant?: string } & Asking<Metadata>)
+  /** A guardrail that only notifies was broken. */
+  | { readonly type: "Notify"; readonly guardrail: GuardrailFinding }
   | {
       readonly type: "Say";
       readonly decision: "approve" | "decline" | "withdraw";
       /** The change digest that the person saw. */
       readonly changeDigest: string;
-      readonly reason?: PersonalRef;
-    };
+      readonly reason?: string;
+    }
+  | { readonly type: "Comment"; readonly proposal: string; readonly text: string }
+  /** Takes a proposal back: whoever made it may, and nobody else. */
+  | { readonly type: "WithdrawProposal"; readonly proposal: string; readonly reason?: PersonalRef };
+
+/** Free text is already a reference here: the decider never sees what a person wrote. */
+export type Command = CommandOf<PersonalRef>;
 
 /** Time, ids, people and what was looked up beforehand: everything a decision rests on besides state and command. */
 export interface Evidence extends PolicyEvidence {
@@ -37,6 +98,12 @@ export interface Evidence extends PolicyEvidence {
   readonly policySet: PolicySet;
   /** What the store has just refused to give, because another experiment holds it; null otherwise. */
   readonly claimed: { readonly claim: string; readonly holder: string } | null;
+  /** What the host's own gates said, by gate name. */
+  readonly customGates: Readonly<Record<string, CustomGateVerdict>>;
+  /** Rolling back: the version whose content is to come back; null when there is none of that number. */
+  readonly target: (VersionState & { readonly author: PersonalRef }) | null;
+  /** Concluding: the digest of the results as they stand; null when they could not be read. */
+  readonly resultsDigest: string | null;
   /** For a proposal that this command may open. */
   readonly proposalId: string;
   /** For the salt of an experiment that names none. */

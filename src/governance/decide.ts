@@ -2,15 +2,18 @@
  * `decide(state, command, evidence) → decision`. No clock, no randomness, no I/O and no `await`: what a decision
  * rests on comes in, so the same history and the same evidence always give the same answer.
  */
-import { configurationDigest, type SettledConfiguration } from "../experiment.ts";
-import { type Command, type Decision, deny, type Evidence, noClaims } from "./commands.ts";
-import { decideSay } from "./decide-say.ts";
+import { type Command, type Decision, deny, type Evidence } from "./commands.ts";
+import { decideChange } from "./decide-change.ts";
+import { decideKill, decideRevive } from "./decide-kill.ts";
+import { decideNotify } from "./decide-notify.ts";
+import { decideRamp } from "./decide-ramp.ts";
+import { decideRollBack } from "./decide-roll-back.ts";
+import { decideComment, decideSay, decideWithdrawProposal } from "./decide-say.ts";
+import { decideFire, decideSchedule } from "./decide-schedule.ts";
 import { decideTransition } from "./decide-transition.ts";
-import type { DomainEvent } from "./events.ts";
-import { endStaleProposals, openProposal, openProposals } from "./proposals.ts";
+import { decideWriteVersion } from "./decide-write-version.ts";
+import { publishing } from "./proposals.ts";
 import type { ExperimentState } from "./state.ts";
-
-type WriteVersion = Extract<Command, { type: "WriteVersion" }>;
 
 export const decide = (state: ExperimentState | null, command: Command, evidence: Evidence): Decision => {
   if (command.type === "WriteVersion") return decideWriteVersion(state, command, evidence);
@@ -18,48 +21,54 @@ export const decide = (state: ExperimentState | null, command: Command, evidence
   switch (command.type) {
     case "Transition":
       return decideTransition(state, command, evidence);
+    case "Publish":
+      return decidePublish(state, command, evidence);
+    case "RollBack":
+      return decideRollBack(state, command, evidence);
+    case "Ramp":
+      return decideRamp(state, command, evidence);
+    case "Schedule":
+      return decideSchedule(state, command, evidence);
+    case "Fire":
+      return decideFire(state, command, evidence);
+    case "Kill":
+      return decideKill(state, command);
+    case "Revive":
+      return decideRevive(state, command, evidence);
+    case "Notify":
+      return decideNotify(state, command);
     case "Say":
       return decideSay(state, command, evidence);
+    case "Comment":
+      return decideComment(state, command, evidence);
+    case "WithdrawProposal":
+      return decideWithdrawProposal(state, command, evidence);
     default:
       return command satisfies never;
   }
 };
 
-const decideWriteVersion = (state: ExperimentState | null, command: WriteVersion, evidence: Evidence): Decision => {
-  const { configuration: written, changeDescription } = command;
-  if (state !== null && command.createOnly) {
-    return deny("experiment-exists", `the experiment ${state.name} exists already`, {
-      state: state.lifecycle,
-      latestVersion: state.latest.version,
+const publishable: readonly ExperimentState["lifecycle"][] = ["Approved", "Running", "Ramping", "Paused"];
+
+/** The newest version goes live, or is approved where nothing serves yet, without leaving the state. */
+const decidePublish = (
+  state: ExperimentState,
+  command: Extract<Command, { type: "Publish" }>,
+  evidence: Evidence,
+): Decision => {
+  const { version } = command;
+  const { latest, live, lifecycle } = state;
+  if (version < 1 || version > latest.version) return deny("version-not-found", `there is no version ${version}`);
+  if (!publishable.includes(lifecycle)) {
+    return deny("invalid-transition", `in ${lifecycle} nothing is published: the content is approved as a whole`, {
+      currentState: lifecycle,
     });
   }
-  const reopens = state?.lifecycle === "Archived";
-  // A version that names no salt keeps the one before it, so that editing a text moves nobody to another variant.
-  // A reopened experiment gets a new one: who was in a variant last time would bias who is in it this time.
-  const inherited = reopens ? undefined : state?.latest.configuration.salt;
-  const configuration: SettledConfiguration = { ...written, salt: written.salt ?? inherited ?? evidence.randomSalt };
-  const digest = configurationDigest(configuration);
-  const version = (state?.latest.version ?? 0) + 1;
-  const versionWritten: DomainEvent = {
-    type: "VersionWritten",
-    data: { version, digest, configuration, ...(changeDescription === undefined ? {} : { changeDescription }) },
-  };
-  if (state === null) {
-    const { tenant, environment, experiment } = evidence.ref;
-    return {
-      outcome: "commit",
-      events: [{ type: "Created", data: { tenant, environment, experiment } }, versionWritten],
-      claims: noClaims,
-    };
+  if (version === live?.version) return { outcome: "unchanged" };
+  if (version !== latest.version) {
+    return deny("invalid-transition", `version ${version} is not the newest: publish ${latest.version}, or roll back`, {
+      latestVersion: latest.version,
+    });
   }
-  const reopened: readonly DomainEvent[] = reopens ? [{ type: "Reopened", data: { from: state.lifecycle } }] : [];
-  const after: ExperimentState = { ...state, latest: { version, digest, configuration } };
-  const ended = reopens ? [] : endStaleProposals(evidence.ref, after, evidence.policySet, evidence.now);
-  // What waits for approval is always on the approvers' list: new content under review replaces the overtaken proposal.
-  const stillWaits = openProposals(evidence.ref, after, evidence.policySet, evidence.now).some(
-    (proposal) => proposal.to === "Approved",
-  );
-  const opened =
-    state.lifecycle === "PendingApproval" && !stillWaits ? [openProposal(after, "Approved", evidence)] : [];
-  return { outcome: "commit", events: [...reopened, versionWritten, ...ended, ...opened], claims: noClaims };
+  return decideChange(state, publishing(state), command, evidence);
 };

@@ -7,7 +7,7 @@
 import type { SettledConfiguration } from "../experiment.ts";
 import type { LifecycleState } from "../lifecycle.ts";
 import type { ActorKind } from "./gates/schema.ts";
-import type { PolicyResult } from "./policies/policy.ts";
+import type { PolicyEvidence, PolicyResult } from "./policies/policy.ts";
 
 /** Salted SHA-256 of a personal value, 64 hex digits. Within one experiment a person has one reference. */
 export type PersonalRef = string;
@@ -19,9 +19,17 @@ export interface ActorRecord {
   readonly roles: readonly string[];
 }
 
-/** Kinds of change that gates and policies decide. */
-export const changeKinds = ["transition", "publish", "rollback", "rampStep"] as const;
+/**
+ * Kinds of change that gates and policies decide: a move of the lifecycle; making a new version live without leaving
+ * the state; the same with content that has come back by a rollback; the next step of a ramp; and serving again what a
+ * kill switch had stopped.
+ */
+export const changeKinds = ["transition", "publish", "rollback", "rampStep", "revive"] as const;
 export type ChangeKind = (typeof changeKinds)[number];
+
+/** How an experiment ended. */
+export const outcomes = ["ship", "revert", "inconclusive"] as const;
+export type Outcome = (typeof outcomes)[number];
 
 /** What else a change says of itself: it is part of what people approve. */
 export interface ChangeParameters {
@@ -29,16 +37,11 @@ export interface ChangeParameters {
   readonly step?: number;
   /** A scheduled change: when, ISO 8601. */
   readonly at?: string;
-  /** rollback: the version whose content comes back. */
-  readonly targetVersion?: number;
-  /** Concluding: what was learnt, and what is kept. */
+  /** Concluding: what was learnt. */
   readonly outcome?: Outcome;
+  /** Concluding: what is shipped. Reviving: which variant; left out, the experiment. */
   readonly variant?: string;
 }
-
-/** How an experiment ended. */
-export const outcomes = ["ship", "revert", "inconclusive"] as const;
-export type Outcome = (typeof outcomes)[number];
 
 /** What a gate said when the change was decided. */
 export interface GateResult {
@@ -59,6 +62,78 @@ export interface Change {
   readonly digest: string;
   readonly changeDigest: string;
   readonly policySetDigest: string;
+  readonly parameters: ChangeParameters;
+}
+
+/** A change with what was found when it was decided. */
+export interface DecidedChange extends Change {
+  readonly gates: readonly GateResult[];
+  readonly policies: readonly PolicyResult[];
+  /** What was looked up for the policies, as far as they asked for it: back-tests decide on it again. */
+  readonly observed?: Observed;
+  /** Made past gates and policies, by somebody who may, for a reason. */
+  readonly breakGlass?: true;
+  /** Whose roles counted, where the clock or an approval made the change: whoever had asked for it. */
+  readonly onBehalfOf?: ActorRecord;
+  readonly reason?: PersonalRef;
+  readonly metadata?: PersonalRef;
+}
+
+export type Observed = Partial<Pick<PolicyEvidence, "telemetry" | "others">>;
+
+/** Where a version's content comes from, when nobody wrote it for this experiment. */
+export type Provenance =
+  | {
+      readonly kind: "rollback";
+      /** The newest version when it was rolled back. */
+      readonly rolledBackFrom: number;
+      /** The version whose content came back. */
+      readonly rolledBackTo: number;
+      /** Who wrote that content first: whoever brings it back does not become its only author. */
+      readonly contentBy: PersonalRef;
+    }
+  | {
+      readonly kind: "promotion";
+      readonly environment: string;
+      readonly version: number;
+      readonly digest: string;
+    };
+
+/** Where a ramp stands. */
+export interface RampPosition {
+  readonly step: number;
+  /** Percent of eligible subjects that the step allows. */
+  readonly traffic: number;
+  /** ISO 8601; when the next step is asked for; null: when somebody advances it. */
+  readonly dueAt: string | null;
+}
+
+/** A change that waits for its time. */
+export interface ScheduledChange {
+  readonly id: string;
+  /** ISO 8601. */
+  readonly at: string;
+  readonly to: LifecycleState;
+  readonly parameters: ChangeParameters;
+}
+
+/** What a guardrail found, in figures. */
+export interface GuardrailFinding {
+  readonly metric: string;
+  readonly variant: string | null;
+  readonly why: string;
+  readonly figures: Readonly<Record<string, number | string | boolean | null>>;
+  /** What it was found of. A finding on another version, epoch or start is about something that is over. */
+  readonly version: number;
+  readonly epoch: number;
+  readonly since: string;
+}
+
+/** Concluding freezes the results by digest; null where the ledger could not be read. */
+export interface Conclusion {
+  readonly outcome: Outcome;
+  readonly variant?: string;
+  readonly resultsDigest: string | null;
 }
 
 export type ProposalEnd = "committed" | "withdrawn" | "rejected" | "expired" | "overtaken";
@@ -73,6 +148,7 @@ interface Payloads {
     readonly digest: string;
     readonly configuration: SettledConfiguration;
     readonly changeDescription?: PersonalRef;
+    readonly provenance?: Provenance;
   };
   ProposalOpened: Change & {
     readonly proposal: string;
@@ -85,25 +161,50 @@ interface Payloads {
   /** A person took back what they had said of a proposal, whichever it was. */
   ApprovalWithdrawn: { readonly proposal: string; readonly changeDigest: string; readonly reason?: PersonalRef };
   ProposalEnded: { readonly proposal: string; readonly end: ProposalEnd };
-  Transitioned: Change & {
-    readonly gates: readonly GateResult[];
-    readonly policies: readonly PolicyResult[];
-    readonly reason?: PersonalRef;
-    readonly metadata?: PersonalRef;
+  ProposalCommented: { readonly proposal: string; readonly text: PersonalRef };
+  Transitioned: DecidedChange & {
     /** The version that evaluation serves from here on; null before the first start. */
     readonly liveVersion: number | null;
     /** Everything the experiment holds after the change. */
     readonly claims: readonly string[];
+    /** Into Ramping, where the configuration has steps. */
+    readonly ramp?: RampPosition;
+    readonly conclusion?: Conclusion;
+    /** The guardrail that pulled the brake. */
+    readonly guardrail?: GuardrailFinding;
   };
+  /** The newest version went live, or was approved where nothing serves yet, without leaving the state. */
+  Published: DecidedChange & {
+    readonly liveVersion: number | null;
+    readonly claims: readonly string[];
+    /** Digest of the rules for approving that were in force. */
+    readonly approvedUnder: string;
+    /** Null unless the state is Ramping and the new content has steps. */
+    readonly ramp: RampPosition | null;
+  };
+  RampAdvanced: DecidedChange & { readonly ramp: RampPosition };
+  /** The ramp stays at its step: somebody asked for it, or the next step was refused. */
+  RampHeld: { readonly step: number; readonly code: string; readonly why?: string; readonly reason?: PersonalRef };
+  RampEnded: { readonly step: number };
+  ScheduleSet: { readonly changes: readonly ScheduledChange[]; readonly reason?: PersonalRef };
+  ScheduleCleared: { readonly reason?: PersonalRef };
+  /** A scheduled change had its time. `code` says what refused it. */
+  ScheduleFired: {
+    readonly scheduled: string;
+    readonly end: "done" | "refused";
+    readonly code?: string;
+    readonly why?: string;
+  };
+  /** `variant` null: the whole experiment. */
+  Killed: { readonly variant: string | null; readonly reason?: PersonalRef };
+  Revived: DecidedChange & { readonly variant: string | null };
+  /** A guardrail that only notifies was broken. */
+  GuardrailBroken: GuardrailFinding;
   /** Somebody tried and was stopped. It moves the log, not the snapshot. */
-  ChangeDenied: Change & {
+  ChangeDenied: DecidedChange & {
     /** What was tried: to make the change, or to approve it. */
     readonly attempt: "make" | "approve";
     readonly code: string;
-    readonly gates: readonly GateResult[];
-    readonly policies: readonly PolicyResult[];
-    readonly reason?: PersonalRef;
-    readonly metadata?: PersonalRef;
   };
 }
 
@@ -121,7 +222,18 @@ export const eventTypes = [
   "ApprovalDeclined",
   "ApprovalWithdrawn",
   "ProposalEnded",
+  "ProposalCommented",
   "Transitioned",
+  "Published",
+  "RampAdvanced",
+  "RampHeld",
+  "RampEnded",
+  "ScheduleSet",
+  "ScheduleCleared",
+  "ScheduleFired",
+  "Killed",
+  "Revived",
+  "GuardrailBroken",
   "ChangeDenied",
 ] as const satisfies readonly EventType[];
 

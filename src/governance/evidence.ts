@@ -1,23 +1,35 @@
 /** Looks up, before the decision, what the policies of one change will want to know. Under a deadline, outside any lock of the store. */
 import { limits } from "../limits.ts";
 import type { ExperimentRef } from "../scope.ts";
-import type { Command } from "./commands.ts";
-import type { LedgerFigures, LedgerReading, PolicyEvidence, OtherExperiment } from "./policies/policy.ts";
-import { applicable, type PolicySet } from "./policy-set.ts";
+import type { GuardrailFinding } from "./events.ts";
 import type { ExperimentState } from "./state.ts";
+import type { LedgerFigures, LedgerReading, PolicyEvidence, OtherExperiment } from "./policies/policy.ts";
+import type { ApplicablePolicySet } from "./policy-set.ts";
 import type { GovernanceStore } from "./store.ts";
 
 /** Where measurements come from: the ledger in a Worker, whatever the host has elsewhere. */
 export interface Telemetry {
   /** Rejects when it cannot be read: the policy then decides what missing telemetry means. */
   read(ref: ExperimentRef): Promise<LedgerFigures>;
+  /** What the guardrails of a serving experiment say now. Left out: there are none to ask. */
+  guardrails?(ref: ExperimentRef, state: ExperimentState): Promise<readonly GuardrailReading[]>;
+  /** The results as they stand, in whatever form the host shows them: concluding freezes their digest. */
+  results?(ref: ExperimentRef, state: ExperimentState): Promise<unknown>;
+}
+
+/** A guardrail, and what follows from what it found. */
+export interface GuardrailReading {
+  readonly metric: string;
+  readonly action: "rollBack" | "pause" | "notify" | "none";
+  readonly variant: string | null;
+  readonly why: string;
+  readonly figures: GuardrailFinding["figures"];
 }
 
 interface Question {
   readonly ref: ExperimentRef;
-  readonly state: ExperimentState | null;
-  readonly command: Command;
-  readonly policySet: PolicySet;
+  /** The rules that decide the change; null when none do. */
+  readonly applicable: ApplicablePolicySet | null;
   readonly store: GovernanceStore;
   readonly telemetry: Telemetry;
   readonly now: number;
@@ -28,9 +40,9 @@ interface Question {
 const deadlineMs = 2_000;
 
 /** Stands for an answer that did not come; its cause is reported, and never told: it may hold what must not be. */
-type Missing = { readonly missing: string };
+export type Missing = { readonly missing: string };
 
-const withinDeadline = async <T>(task: Promise<T>, report: Question["report"]): Promise<T | Missing> => {
+export const withinDeadline = async <T>(task: Promise<T>, report: Question["report"]): Promise<T | Missing> => {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<Missing>((resolve) => {
     timer = setTimeout(() => resolve({ missing: `no answer within ${deadlineMs} ms` }), deadlineMs);
@@ -46,7 +58,7 @@ const withinDeadline = async <T>(task: Promise<T>, report: Question["report"]): 
   }
 };
 
-const isMissing = (answer: object): answer is Missing => "missing" in answer;
+export const isMissing = (answer: object): answer is Missing => "missing" in answer;
 
 const readTelemetry = async ({ ref, telemetry, now, report }: Question): Promise<LedgerReading> => {
   const at = new Date(now).toISOString();
@@ -80,10 +92,10 @@ const readOthers = async (question: Question): Promise<PolicyEvidence["others"]>
 };
 
 export const gatherEvidence = async (question: Question): Promise<PolicyEvidence> => {
-  const { state, command, policySet, now } = question;
+  const { applicable, now } = question;
   const nothing: LedgerReading = { status: "unavailable", at: new Date(now).toISOString(), reason: "not asked for" };
-  if (state === null || command.type !== "Transition") return { now, telemetry: nothing, others: [], custom: {} };
-  const { policies } = applicable(policySet, "transition", state.lifecycle, command.to);
+  if (applicable === null) return { now, telemetry: nothing, others: [], custom: {} };
+  const { policies } = applicable;
   const wants = (type: (typeof policies)[number]["type"]): boolean => policies.some((policy) => policy.type === type);
   const [telemetry, others] = await Promise.all([
     wants("errorRate") ? readTelemetry(question) : nothing,

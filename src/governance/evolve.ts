@@ -1,8 +1,15 @@
 /** `evolve(state, event) → state`: how each fact changes the state. Nothing is decided here, so nothing can be refused. */
 import { allocationOf } from "./allocation-key.ts";
-import { isServing } from "../lifecycle.ts";
-import { type EventRecord } from "./events.ts";
-import { approvedKept, earlierPlansKept, type Approval, type ExperimentState, type Proposal } from "./state.ts";
+import { holdsSurfaces, isServing } from "../lifecycle.ts";
+import type { ActorRecord, EventRecord, RampPosition } from "./events.ts";
+import {
+  approvedKept,
+  earlierPlansKept,
+  type Approval,
+  type ExperimentState,
+  type Proposal,
+  type VersionState,
+} from "./state.ts";
 
 /** What of a record `evolve` looks at: hashes and seq are the chain's business. */
 export type Occurrence = Pick<EventRecord, "at" | "actor"> &
@@ -29,39 +36,126 @@ const mapProposal = (
 
 type Of<Type extends EventRecord["type"]> = Extract<Occurrence, { type: Type }>;
 
+const versionOf = ({ version, digest, configuration, provenance }: Of<"VersionWritten">["data"]): VersionState => ({
+  version,
+  digest,
+  configuration,
+  ...(provenance === undefined ? {} : { provenance }),
+});
+
+/** Whoever is drawn for a variant that was killed is not exposed: its share is nothing. */
+export const plannedVariants = (
+  { variants }: Pick<VersionState["configuration"], "variants">,
+  killed: readonly string[],
+): readonly { readonly key: string; readonly weight: number }[] =>
+  variants.map(({ key, weight }) => ({ key, weight: killed.includes(key) ? 0 : weight }));
+
 /** The plans of earlier epochs, and that of the one that ends now, if it ever began. */
-const plansWith = ({ epoch, live, earlierPlans }: ExperimentState): ExperimentState["earlierPlans"] => {
+const plansWith = ({ epoch, live, killed, earlierPlans }: ExperimentState): ExperimentState["earlierPlans"] => {
   if (live === null) return earlierPlans;
-  const variants = live.configuration.variants.map(({ key, weight }) => ({ key, weight }));
+  const variants = plannedVariants(live.configuration, killed.variants);
   return [...earlierPlans, { epoch, variants }].slice(-earlierPlansKept);
 };
 
-const transitioned = (state: ExperimentState, { data, at }: Of<"Transitioned">): ExperimentState => {
-  const starts = isServing(data.to) && data.liveVersion === state.latest.version;
-  const live = starts ? state.latest : state.live;
+const withoutApproval = (state: ExperimentState, digest: string): ExperimentState["approved"] =>
+  state.approved.filter((content) => content.digest !== digest);
+
+const withApproval = (state: ExperimentState, digest: string, policySetDigest: string): ExperimentState["approved"] => {
+  const served = state.approved.some((content) => content.digest === digest && content.served === true);
+  const approval = { digest, policySetDigest, ...(served ? ({ served: true } as const) : {}) };
+  return [...withoutApproval(state, digest), approval].slice(-approvedKept);
+};
+
+/** Content that is live has served: going back to it will be a brake. */
+const markServed = (approved: ExperimentState["approved"], digest: string | undefined): ExperimentState["approved"] =>
+  approved.map((content) => (content.digest === digest ? { ...content, served: true } : content));
+
+/** The state with other content live: whoever is assigned differently from here on is in a new epoch. */
+const goLive = (state: ExperimentState, live: VersionState): ExperimentState => {
   const reallocated =
-    starts &&
-    state.live !== null &&
-    live !== null &&
-    allocationOf(live.configuration) !== allocationOf(state.live.configuration);
-  const approved = data.to === "Approved";
-  const rejected = data.to === "Rejected";
-  const kept = state.approved.filter(({ digest }) => digest !== data.digest);
+    state.live !== null && allocationOf(live.configuration) !== allocationOf(state.live.configuration);
+  const known = new Set(live.configuration.variants.map(({ key }) => key));
   return {
     ...state,
-    lifecycle: data.to,
-    since: at,
-    servingSince: isServing(data.to) ? (state.servingSince ?? at) : null,
     live,
     epoch: reallocated ? state.epoch + 1 : state.epoch,
     earlierPlans: reallocated ? plansWith(state) : state.earlierPlans,
-    approved: approved
-      ? [...kept, { digest: data.digest, policySetDigest: data.policySetDigest }].slice(-approvedKept)
-      : rejected
-        ? kept
-        : state.approved,
-    authorsSinceApproval: approved ? [] : state.authorsSinceApproval,
+    approved: markServed(state.approved, live.digest),
+    killed: { ...state.killed, variants: state.killed.variants.filter((key) => known.has(key)) },
+  };
+};
+
+const rampFrom = (
+  position: RampPosition | null | undefined,
+  at: string,
+  startedBy: ActorRecord,
+): ExperimentState["ramp"] => (position == null ? null : { ...position, since: at, startedBy, held: null });
+
+const keepsFuture = (to: ExperimentState["lifecycle"]): boolean =>
+  to === "Approved" || to === "PendingApproval" || holdsSurfaces(to);
+
+const transitioned = (before: ExperimentState, { data, at, actor }: Of<"Transitioned">): ExperimentState => {
+  const { to } = data;
+  const starts = isServing(to) && !holdsSurfaces(before.lifecycle);
+  const state = starts ? goLive(before, before.latest) : before;
+  const approved =
+    to === "Approved"
+      ? withApproval(state, data.digest, data.policySetDigest)
+      : to === "Rejected" || data.guardrail !== undefined
+        ? withoutApproval(state, data.digest)
+        : state.approved;
+  const servingSince = isServing(to) ? (before.servingSince ?? at) : null;
+  return {
+    ...state,
+    lifecycle: to,
+    since: at,
+    servingSince,
+    approved,
+    authorsSinceApproval: to === "Approved" ? [] : state.authorsSinceApproval,
     claims: data.claims,
+    ramp:
+      to === "Ramping"
+        ? rampFrom(data.ramp, at, data.onBehalfOf ?? actor)
+        : to === "Paused" && state.ramp !== null
+          ? // It goes on from this step when it is resumed, and not by itself.
+            { ...state.ramp, dueAt: null }
+          : null,
+    schedule: keepsFuture(to) ? state.schedule : [],
+    killed: to === "Draft" ? { experiment: false, variants: [] } : state.killed,
+    conclusion: to === "Archived" && data.conclusion !== undefined ? { ...data.conclusion, at } : null,
+    notified: servingSince === before.servingSince ? state.notified : [],
+  };
+};
+
+const published = (before: ExperimentState, { data, at, actor }: Of<"Published">): ExperimentState => {
+  const state = data.liveVersion === null ? before : goLive(before, before.latest);
+  return {
+    ...state,
+    approved: markServed(
+      withApproval(state, data.digest, data.approvedUnder),
+      data.liveVersion === null ? undefined : data.digest,
+    ),
+    // Content that merely came back was seen by nobody: its authors stay.
+    authorsSinceApproval: data.gates.length === 0 && data.kind === "rollback" ? state.authorsSinceApproval : [],
+    claims: data.claims,
+    ramp: rampFrom(data.ramp, at, before.ramp?.startedBy ?? actor),
+    notified: data.liveVersion === null ? state.notified : [],
+  };
+};
+
+/** A decline of content says that it is not good; a decline of a move says nothing about what is moved. */
+const declinesContent = ({ kind, to }: Proposal): boolean =>
+  kind === "publish" || kind === "rollback" || (kind === "transition" && to === "Approved");
+
+const killSwitched = (state: ExperimentState, variant: string | null, on: boolean): ExperimentState => {
+  if (variant === null) return { ...state, killed: { ...state.killed, experiment: on } };
+  const others = state.killed.variants.filter((key) => key !== variant);
+  // Who gets what is another question from here on.
+  return {
+    ...state,
+    killed: { ...state.killed, variants: on ? [...others, variant] : others },
+    epoch: state.epoch + 1,
+    earlierPlans: plansWith(state),
   };
 };
 
@@ -78,13 +172,16 @@ const apply = (state: ExperimentState, event: Exclude<Occurrence, { type: "Creat
         earlierPlans: plansWith(state),
         approved: [],
         proposals: [],
+        ramp: null,
+        schedule: [],
+        killed: { experiment: false, variants: [] },
+        conclusion: null,
       };
     case "VersionWritten": {
-      const { version, digest, configuration } = event.data;
-      const authors = state.authorsSinceApproval.includes(event.actor.ref)
-        ? state.authorsSinceApproval
-        : [...state.authorsSinceApproval, event.actor.ref];
-      return { ...state, latest: { version, digest, configuration }, authorsSinceApproval: authors };
+      const { provenance } = event.data;
+      const author = provenance?.kind === "rollback" ? [provenance.contentBy] : [];
+      const authors = [...new Set([...state.authorsSinceApproval, event.actor.ref, ...author])];
+      return { ...state, latest: versionOf(event.data), authorsSinceApproval: authors };
     }
     case "ProposalOpened": {
       const { proposal: id, reason: _reason, metadata: _metadata, ...change } = event.data;
@@ -92,14 +189,17 @@ const apply = (state: ExperimentState, event: Exclude<Occurrence, { type: "Creat
         ...state,
         proposals: [
           ...state.proposals,
-          { ...change, id, proposedBy: event.actor, proposedAt: event.at, approvals: [] },
+          { ...change, id, proposedBy: event.actor, proposedAt: event.at, approvals: [], comments: [] },
         ],
       };
     }
     case "ApprovalGiven":
     case "ApprovalDeclined": {
       const decision = event.type === "ApprovalGiven" ? "approve" : "decline";
-      return mapProposal(state, event.data.proposal, (proposal) =>
+      const about = state.proposals.find(({ id }) => id === event.data.proposal);
+      const voided = decision === "decline" && about !== undefined && declinesContent(about);
+      const next = voided ? { ...state, approved: withoutApproval(state, about.digest) } : state;
+      return mapProposal(next, event.data.proposal, (proposal) =>
         withWord(proposal, { actor: event.actor, decision, at: event.at }),
       );
     }
@@ -109,6 +209,36 @@ const apply = (state: ExperimentState, event: Exclude<Occurrence, { type: "Creat
       return { ...state, proposals: state.proposals.filter((proposal) => proposal.id !== event.data.proposal) };
     case "Transitioned":
       return transitioned(state, event);
+    case "ProposalCommented":
+      return mapProposal(state, event.data.proposal, (proposal) => ({
+        ...proposal,
+        comments: [...proposal.comments, { actor: event.actor, at: event.at, text: event.data.text }],
+      }));
+    case "Published":
+      return published(state, event);
+    case "RampAdvanced":
+      return { ...state, ramp: rampFrom(event.data.ramp, event.at, state.ramp?.startedBy ?? event.actor) };
+    case "RampHeld":
+      return state.ramp === null
+        ? state
+        : { ...state, ramp: { ...state.ramp, held: { code: event.data.code, why: event.data.why ?? null } } };
+    case "RampEnded":
+      return { ...state, ramp: null };
+    case "ScheduleSet":
+      return {
+        ...state,
+        schedule: event.data.changes.map((change) => ({ ...change, scheduledBy: event.actor })),
+      };
+    case "ScheduleCleared":
+      return { ...state, schedule: [] };
+    case "ScheduleFired":
+      return { ...state, schedule: state.schedule.filter(({ id }) => id !== event.data.scheduled) };
+    case "Killed":
+      return killSwitched(state, event.data.variant, true);
+    case "Revived":
+      return killSwitched(state, event.data.variant, false);
+    case "GuardrailBroken":
+      return { ...state, notified: [...state.notified, event.data.metric] };
     case "ChangeDenied":
       return state;
     default:
@@ -130,13 +260,13 @@ export const evolve = (state: ExperimentState | null, event: Occurrence): Experi
     return next === state ? state : { ...next, updatedAt: event.at, updatedBy: event.actor.ref };
   }
   if (event.type !== "VersionWritten") throw new TypeError(`history: ${event.type} before the first version`);
-  const { version, digest, configuration } = event.data;
+  const latest = versionOf(event.data);
   return {
-    name: configuration.name,
+    name: latest.configuration.name,
     lifecycle: "Draft",
     since: event.at,
     servingSince: null,
-    latest: { version, digest, configuration },
+    latest,
     live: null,
     epoch: 0,
     earlierPlans: [],
@@ -144,6 +274,11 @@ export const evolve = (state: ExperimentState | null, event: Occurrence): Experi
     authorsSinceApproval: [event.actor.ref],
     proposals: [],
     claims: [],
+    ramp: null,
+    schedule: [],
+    killed: { experiment: false, variants: [] },
+    conclusion: null,
+    notified: [],
     createdAt: event.at,
     updatedAt: event.at,
     updatedBy: event.actor.ref,

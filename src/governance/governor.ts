@@ -22,7 +22,11 @@ import { etagOf, type ViewContext } from "./present.ts";
 import type { PolicySet } from "./policy-set.ts";
 import { type ExperimentState, peopleOf } from "./state.ts";
 import type { Commit, GovernanceStore, Loaded, PersonalValue, Receipt, Snapshot } from "./store.ts";
-import { gatherEvidence, type Telemetry } from "./evidence.ts";
+import { runClock } from "./clock.ts";
+import { nextWake } from "./due.ts";
+import type { Telemetry } from "./evidence.ts";
+import type { CustomGates } from "./custom-gates.ts";
+import { lookUp } from "./look-up.ts";
 import { withReferences } from "./references.ts";
 import { fingerprintOf, parseAnswer, receiptKeyOf } from "./receipts.ts";
 import type { CommandInput } from "./request.ts";
@@ -56,6 +60,13 @@ export type CommandAnswer =
 
 export interface Governor {
   execute(request: CommandRequest): Promise<CommandAnswer>;
+  /**
+   * Does what the clock has to do about an experiment: scheduled changes, ramp steps, guardrails. Doing it twice, or
+   * early, changes nothing.
+   *
+   * @returns when to call again, in ms since the epoch; null when only a command can change anything
+   */
+  tick(ref: ExperimentRef): Promise<number | null>;
 }
 
 export interface GovernorOptions {
@@ -70,6 +81,15 @@ export interface GovernorOptions {
   readonly salt: () => string;
   /** How long an answer is kept under its idempotency key. Default: 24 hours. */
   readonly receiptLifetimeMs?: number;
+  /** Gates of type `custom`, by the name that the configuration calls them. */
+  readonly customGates?: CustomGates;
+  /** How often guardrails are evaluated while an experiment serves. Default: 60 s. */
+  readonly guardrailIntervalMs?: number;
+  /**
+   * Makes sure that `tick` is called no later than this. Called before the commit: an alarm for something that then
+   * does not happen is harmless, the reverse is not.
+   */
+  readonly wake?: (ref: ExperimentRef, at: number) => Promise<void>;
   /** Gets what went wrong with evidence, in full: the record only says that it is missing. */
   readonly report?: (error: unknown) => void;
 }
@@ -77,6 +97,7 @@ export interface GovernorOptions {
 /** A lost race is decided anew on the new base; after this many the store is so busy that waiting is the better answer. */
 const attemptsMax = 5;
 const dayMs = 86_400_000;
+const minuteMs = 60_000;
 
 interface Attempt {
   readonly loaded: Loaded | null;
@@ -107,6 +128,7 @@ interface Draft {
 
 export const createGovernor = (options: GovernorOptions): Governor => {
   const { store, policySet, telemetry, now, id, salt, receiptLifetimeMs = dayMs, report = () => undefined } = options;
+  const { customGates = {}, guardrailIntervalMs = minuteMs, wake } = options;
   /** One command after another through evidence and decision … */
   const turns = createLocks();
   /** … and one commit after another. A brake takes no turn: it waits for the commit under way and for nothing else. */
@@ -154,18 +176,20 @@ export const createGovernor = (options: GovernorOptions): Governor => {
       roles: roles.toSorted(),
     };
     const command = withReferences(request.command, (text) => refOf("text", text));
-    const gathered = await gatherEvidence({
+    const lookedUp = await lookUp({
       ref: request.ref,
       state,
       command,
+      actor,
       policySet,
+      customGates,
       store,
       telemetry,
       report,
       now: now(),
     });
     const evidence: Evidence = {
-      ...gathered,
+      ...lookedUp,
       ref: request.ref,
       actor,
       policySet,
@@ -179,7 +203,8 @@ export const createGovernor = (options: GovernorOptions): Governor => {
     // What is refused, or found done already, on remembered state is decided again on fresh state: it may have
     // changed elsewhere, and a retry must find the receipt of its first attempt before anything is judged.
     if (!fresh && events.length === 0) return "again";
-    const people = new Map([...(loaded?.people ?? []), [actor.ref, request.actor.id]]);
+    const texts = command.type === "Comment" ? personal.map(({ ref, value }): [string, string] => [ref, value]) : [];
+    const people = new Map([...(loaded?.people ?? []), ...texts, [actor.ref, request.actor.id]]);
     const context: ViewContext = { ref: request.ref, people, policySet, now: evidence.now, asker: actor };
     if (events.length === 0) return presentAnswer(request, decision, state, loaded?.snapshot ?? null, context);
 
@@ -225,6 +250,8 @@ export const createGovernor = (options: GovernorOptions): Governor => {
     const known = memory.get(key);
     // A brake that came between has made this commit stale: there is no need to ask the store.
     if (known !== undefined && (commit.expect === "new" || known.head.seq > commit.expect.seq)) return "again";
+    const at = after === null ? null : nextWake(after.snapshot.state, now(), guardrailIntervalMs);
+    if (at !== null && wake !== undefined) await wake(request.ref, at);
     const result = await store.commit(request.ref, commit);
     if (result.ok) {
       if (after !== null) memory.set(key, after);
@@ -262,38 +289,46 @@ export const createGovernor = (options: GovernorOptions): Governor => {
   const inTurn = (errand: Errand): Promise<CommandAnswer> =>
     errand.brake ? commits.run(errand.key, () => run(errand), true) : turns.run(errand.key, () => run(errand));
 
+  const execute = async (request: CommandRequest): Promise<CommandAnswer> => {
+    const key = refKey(request.ref);
+    const { idempotencyKey } = request;
+    const receiptKey = idempotencyKey === undefined ? null : receiptKeyOf(request.actor.id, idempotencyKey);
+    const seen = memory.get(key)?.snapshot.state.lifecycle ?? null;
+    const errand: Errand = {
+      request,
+      key,
+      receiptKey,
+      brake: isBrake(request.command),
+      order: (order += 1),
+      seen,
+      claimed: null,
+    };
+    if (receiptKey === null) return inTurn(errand);
+    const flight = JSON.stringify([key, receiptKey]);
+    if (inFlight.has(flight))
+      return refusal("request-in-flight", "the first request with this idempotency key is still running");
+    inFlight.add(flight);
+    try {
+      return await inTurn(errand);
+    } finally {
+      inFlight.delete(flight);
+    }
+  };
+
   return {
-    async execute(request) {
-      const key = refKey(request.ref);
-      const { idempotencyKey } = request;
-      const receiptKey = idempotencyKey === undefined ? null : receiptKeyOf(request.actor.id, idempotencyKey);
-      const seen = memory.get(key)?.snapshot.state.lifecycle ?? null;
-      const errand: Errand = {
-        request,
-        key,
-        receiptKey,
-        brake: isBrake(request.command),
-        order: (order += 1),
-        seen,
-        claimed: null,
-      };
-      if (receiptKey === null) return inTurn(errand);
-      const flight = JSON.stringify([key, receiptKey]);
-      if (inFlight.has(flight))
-        return refusal("request-in-flight", "the first request with this idempotency key is still running");
-      inFlight.add(flight);
-      try {
-        return await inTurn(errand);
-      } finally {
-        inFlight.delete(flight);
-      }
-    },
+    execute,
+    tick: (ref) => runClock(ref, { store, telemetry, now, report, guardrailIntervalMs, execute }),
   };
 };
 
-/** Pausing and rolling back overtake whatever waits. */
-const isBrake = (command: CommandInput): boolean =>
-  command.type === "Transition" && (command.to === "Paused" || command.to === "RolledBack");
+const brakeStates: readonly (LifecycleState | undefined)[] = ["Paused", "RolledBack"];
+
+/** What stops or goes back overtakes whatever waits. A rollback that also starts something is no brake. */
+const isBrake = (command: CommandInput): boolean => {
+  if (command.type === "Transition") return brakeStates.includes(command.to);
+  if (command.type === "RollBack") return command.transition === undefined || brakeStates.includes(command.transition);
+  return command.type === "Kill" || (command.type === "Ramp" && command.action !== "advance");
+};
 
 /**
  * A start that was asked for before a brake must not undo it: whoever asked had not seen it. Brakes of this process are

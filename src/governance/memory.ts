@@ -1,4 +1,5 @@
 /** What one process remembers of the experiments it has just worked on. Right or not: the commit finds out. */
+import { actorsOf } from "./state.ts";
 import type { Loaded } from "./store.ts";
 
 export interface Memory {
@@ -29,8 +30,11 @@ export const createMemory = (): Memory => {
     delete: (key) => void entries.delete(key),
     recall(key, actorId) {
       const known = entries.get(key);
-      const actor = [...(known?.people ?? [])].find(([, value]) => value === actorId)?.[0];
-      return known === undefined || actor === undefined ? null : { ...known, actor };
+      if (known === undefined) return null;
+      // A comment may consist of somebody's name, and its reference is not theirs.
+      const actors = new Set(actorsOf(known.snapshot.state));
+      const actor = [...known.people].find(([ref, value]) => value === actorId && actors.has(ref))?.[0];
+      return actor === undefined ? null : { ...known, actor };
     },
   };
 };

@@ -9,18 +9,49 @@ import type { Policy } from "./policies/schema.ts";
 export interface PolicySet {
   readonly gates: readonly Gate[];
   readonly policies: readonly Policy[];
+  /** Who may go past gates and policies, with a reason; nobody when it is left out. */
+  readonly breakGlass?: { readonly roles: readonly string[] };
 }
 
 /** The part of a policy set that decides one change, and its digest: approvals are bound to it. */
-export interface ApplicablePolicySet extends PolicySet {
+export interface ApplicablePolicySet {
+  readonly gates: readonly Gate[];
+  readonly policies: readonly Policy[];
   readonly digest: string;
 }
 
 const isBrake = (to: LifecycleState): boolean => to === "Paused" || to === "RolledBack";
 
+const gatesOn = (set: PolicySet, kind: ChangeKind, from: LifecycleState, to: LifecycleState): readonly Gate[] =>
+  set.gates.filter(
+    (gate) =>
+      gate.on === kind && (kind !== "transition" || gate.to === to) && (gate.from === undefined || gate.from === from),
+  );
+
+/** Those that a kind of change has, or those of what it amounts to. */
+const gatesOf = (set: PolicySet, kind: ChangeKind, from: LifecycleState, to: LifecycleState): readonly Gate[] => {
+  switch (kind) {
+    case "transition":
+      return isBrake(to) ? [] : gatesOn(set, kind, from, to);
+    case "rampStep":
+      return gatesOn(set, kind, from, to);
+    case "publish": {
+      const own = gatesOn(set, kind, from, to);
+      return own.length > 0 ? own : gatesOn(set, "transition", "PendingApproval", "Approved");
+    }
+    case "rollback": {
+      const own = gatesOn(set, kind, from, to);
+      return own.length > 0 ? own : gatesOf(set, "publish", from, to);
+    }
+    case "revive":
+      return gatesOn(set, "transition", "Paused", to);
+    default:
+      return kind satisfies never;
+  }
+};
+
 /**
- * What applies to a change from one state to another. Nothing ever applies to pausing and rolling back: a brake
- * that waits is no brake.
+ * What applies to a change. Nothing ever applies to pausing and rolling back: a brake that waits is no brake.
  */
 export const applicable = (
   set: PolicySet,
@@ -28,9 +59,11 @@ export const applicable = (
   from: LifecycleState,
   to: LifecycleState,
 ): ApplicablePolicySet => {
-  const gates = isBrake(to)
-    ? []
-    : set.gates.filter((gate) => gate.to === to && (gate.from === undefined || gate.from === from));
-  const policies = isBrake(to) ? [] : set.policies.filter((policy) => appliesTo(policy, to));
+  const gates = gatesOf(set, kind, from, to);
+  const policies = kind === "transition" && isBrake(to) ? [] : set.policies.filter((policy) => appliesTo(policy, to));
   return { gates, policies, digest: digestOf({ kind, gates, policies }) };
 };
+
+/** The rules for approving content: what is approved is approved under these. */
+export const approvalRules = (set: PolicySet): string =>
+  applicable(set, "transition", "PendingApproval", "Approved").digest;

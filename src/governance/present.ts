@@ -1,9 +1,10 @@
 /** Views of the state for readers: references become names where they have not been erased, gates become what is missing. */
 import { allowedTransitions, isServing, type LifecycleState } from "../lifecycle.ts";
 import type { ExperimentRef } from "../scope.ts";
-import type { ActorRecord, EventRecord, PersonalRef } from "./events.ts";
-import { applicable, type PolicySet } from "./policy-set.ts";
-import { approvalLacking, judgeGates, openProposals, transitionChange } from "./proposals.ts";
+import type { ActorRecord, EventRecord, PersonalRef, Provenance } from "./events.ts";
+import type { PolicySet } from "./policy-set.ts";
+import { approvalLacking, changeOf, judgeGates, openProposals, rulesFor, transitionTo } from "./proposals.ts";
+import { servedTraffic } from "./serving.ts";
 import type { ExperimentState, Proposal } from "./state.ts";
 import { type Snapshot, surfacesOf } from "./store.ts";
 
@@ -31,7 +32,7 @@ export const presentProposal = (
   proposal: Proposal,
   context: ViewContext,
 ): Readonly<Record<string, unknown>> => {
-  const { gates } = applicable(context.policySet, proposal.kind, proposal.from, proposal.to);
+  const { gates } = rulesFor(context.policySet, state, proposal);
   const judged = judgeGates(gates, state, proposal, context.asker);
   return {
     id: proposal.id,
@@ -41,6 +42,7 @@ export const presentProposal = (
     version: proposal.version,
     digest: proposal.digest,
     changeDigest: proposal.changeDigest,
+    parameters: proposal.parameters,
     proposedBy: personOf(context.people, proposal.proposedBy.ref),
     proposedAt: proposal.proposedAt,
     expiresAt: proposal.expiresAt ?? null,
@@ -51,6 +53,11 @@ export const presentProposal = (
       decision,
       timestamp: at,
     })),
+    comments: proposal.comments.map(({ actor, at, text }) => ({
+      actor: personOf(context.people, actor.ref),
+      timestamp: at,
+      text: personOf(context.people, text),
+    })),
     missing: judged.missing,
     declinedBy: judged.declinedBy.map((actor) => personOf(context.people, actor.ref)),
   };
@@ -58,16 +65,41 @@ export const presentProposal = (
 
 /** What stands between the asker and each move: gates and approvals. Policies look at evidence that only a real attempt gathers. */
 const blockedBy = (state: ExperimentState, to: LifecycleState, context: ViewContext): readonly string[] => {
-  const set = applicable(context.policySet, "transition", state.lifecycle, to);
-  const change = transitionChange(context.ref, state, to, set);
-  const proposal = openProposals(context.ref, state, context.policySet, context.now).find(
-    (open) => open.changeDigest === change.changeDigest,
-  );
-  const judged = judgeGates(set.gates, state, proposal ?? null, context.asker);
+  const open = openProposals(context.ref, state, context.policySet, context.now);
+  // Concluding has parameters: what has been proposed says which.
+  const proposed = open.find((proposal) => proposal.kind === "transition" && proposal.to === to);
+  const aim = transitionTo(to, proposed?.parameters);
+  const set = rulesFor(context.policySet, state, aim);
+  const change = changeOf(context.ref, state, aim, set);
+  const judged = judgeGates(set.gates, state, proposed ?? null, context.asker);
   const unapproved = isServing(to) ? approvalLacking(state, change, context.policySet) : null;
   const declined = judged.declinedBy.length > 0 ? ["the change was declined"] : [];
   return [...(unapproved === null ? [] : [unapproved]), ...judged.missing, ...declined];
 };
+
+export const presentRamp = (state: ExperimentState, people: People): Readonly<Record<string, unknown>> | null => {
+  const { ramp } = state;
+  if (ramp === null) return null;
+  const steps = state.live?.configuration.ramp?.steps ?? [];
+  return {
+    step: ramp.step,
+    steps: steps.length,
+    traffic: ramp.traffic,
+    since: ramp.since,
+    nextAt: ramp.dueAt,
+    startedBy: personOf(people, ramp.startedBy.ref),
+    held: ramp.held,
+  };
+};
+
+export const presentSchedule = (state: ExperimentState, people: People): readonly Readonly<Record<string, unknown>>[] =>
+  state.schedule.map(({ id, at, to, parameters, scheduledBy }) => ({
+    id,
+    at,
+    targetState: to,
+    ...parameters,
+    scheduledBy: personOf(people, scheduledBy.ref),
+  }));
 
 /** The whole snapshot, as `GET /{name}` gives it. */
 export const presentSnapshot = (snapshot: Snapshot, context: ViewContext): Readonly<Record<string, unknown>> => {
@@ -90,8 +122,11 @@ export const presentSnapshot = (snapshot: Snapshot, context: ViewContext): Reado
       presentProposal(state, proposal, context),
     ),
     surfaces: surfacesOf(state.claims),
-    ramp: null,
-    schedule: null,
+    traffic: servedTraffic(state),
+    ramp: presentRamp(state, context.people),
+    schedule: state.schedule.length === 0 ? null : presentSchedule(state, context.people),
+    killed: state.killed,
+    conclusion: state.conclusion,
     revision: snapshot.revision,
     createdAt: state.createdAt,
     updatedAt: state.updatedAt,
@@ -113,7 +148,28 @@ export const presentTransition = (
   version: event.data.version,
   digest: event.data.digest,
   changeDigest: event.data.changeDigest,
+  ...(event.data.breakGlass === true ? { breakGlass: true } : {}),
+  ...(event.data.conclusion === undefined ? {} : { conclusion: event.data.conclusion }),
+  ...(event.data.guardrail === undefined ? {} : { guardrail: event.data.guardrail }),
+  ...(event.data.onBehalfOf === undefined ? {} : { onBehalfOf: personOf(people, event.data.onBehalfOf.ref) }),
 });
+
+const presentProvenance = (provenance: Provenance | undefined): Readonly<Record<string, unknown>> => {
+  switch (provenance?.kind) {
+    case undefined:
+      return { isRollback: false };
+    case "rollback": {
+      const { rolledBackFrom, rolledBackTo } = provenance;
+      return { isRollback: true, rolledBackFrom, rolledBackTo };
+    }
+    case "promotion": {
+      const { environment, version, digest } = provenance;
+      return { isRollback: false, promotedFrom: { environment, version, digest } };
+    }
+    default:
+      return provenance satisfies never;
+  }
+};
 
 /** One version, as `GET /{name}/versions/{n}` gives it. */
 export const presentVersion = (
@@ -126,4 +182,5 @@ export const presentVersion = (
   createdAt: event.at,
   createdBy: personOf(people, event.actor.ref),
   changeDescription: personOf(people, event.data.changeDescription),
+  ...presentProvenance(event.data.provenance),
 });

@@ -1,46 +1,68 @@
 /** Changes and the proposals that wait for them: digests, who is missing, and what has been overtaken. */
 import { digestOf } from "../canonical.ts";
+import { parseDuration } from "../duration.ts";
 import { isServing, type LifecycleState } from "../lifecycle.ts";
 import type { ExperimentRef } from "../scope.ts";
 import type { Evidence } from "./commands.ts";
-import type { ActorRecord, Change, DomainEvent, PersonalRef } from "./events.ts";
-import { type GateVerdict, judgeGate } from "./gates/judge.ts";
+import type { ActorRecord, Change, ChangeKind, ChangeParameters, DomainEvent, PersonalRef } from "./events.ts";
+import { type CustomGateVerdict, type GateVerdict, judgeGate } from "./gates/judge.ts";
 import type { Gate } from "./gates/schema.ts";
-import { parseDuration } from "../duration.ts";
-import { type ApplicablePolicySet, applicable, type PolicySet } from "./policy-set.ts";
+import { type ApplicablePolicySet, applicable, approvalRules, type PolicySet } from "./policy-set.ts";
 import type { ExperimentState, Proposal, VersionState } from "./state.ts";
 
+/** What a change is aimed at, before the state says from where and with what content. */
+export interface Aim {
+  readonly kind: ChangeKind;
+  readonly to: LifecycleState;
+  readonly parameters: ChangeParameters;
+}
+
+export const transitionTo = (to: LifecycleState, parameters: ChangeParameters = {}): Aim => ({
+  kind: "transition",
+  to,
+  parameters,
+});
+
+/** The newest version going live where the experiment stands. Content that a rollback brought back has gates of its own. */
+export const publishing = (state: ExperimentState): Aim => ({
+  kind: state.latest.provenance?.kind === "rollback" ? "rollback" : "publish",
+  to: state.lifecycle,
+  parameters: {},
+});
+
+const goesOnLive = (state: ExperimentState): boolean => isServing(state.lifecycle) || state.lifecycle === "Paused";
+
 /**
- * The version a move is about. Between Running, Ramping, Paused and out of them it is the live one: a draft that
- * waits beside it neither blocks the move nor is approved by it.
+ * The version a change is about. Between Running, Ramping, Paused and out of them it is the live one: a draft that
+ * waits beside it neither blocks the move nor is approved by it. Publishing is about that draft.
  */
-export const subjectVersion = (state: ExperimentState): VersionState =>
-  state.live !== null && (isServing(state.lifecycle) || state.lifecycle === "Paused") ? state.live : state.latest;
+export const subjectVersion = (state: ExperimentState, kind: ChangeKind): VersionState =>
+  kind !== "publish" && kind !== "rollback" && state.live !== null && goesOnLive(state) ? state.live : state.latest;
 
 /**
  * Names one change exactly. Whoever approves it approves this content, from here to there, under these rules; edit
  * the configuration, aim elsewhere or change the rules, and the digest is another one.
  */
-export const transitionChange = (
-  ref: ExperimentRef,
-  state: ExperimentState,
-  to: LifecycleState,
-  set: ApplicablePolicySet,
-): Change => {
-  const { version, digest } = subjectVersion(state);
+export const changeOf = (ref: ExperimentRef, state: ExperimentState, aim: Aim, set: ApplicablePolicySet): Change => {
+  const { kind, to, parameters } = aim;
+  const { version, digest } = subjectVersion(state, kind);
   const from = state.lifecycle;
   const changeDigest = digestOf({
     ref: { tenant: ref.tenant, environment: ref.environment, experiment: ref.experiment },
-    kind: "transition",
+    kind,
     from,
     to,
     digest,
     liveDigest: state.live?.digest ?? null,
-    parameters: {},
+    parameters,
     policySetDigest: set.digest,
   });
-  return { kind: "transition", from, to, version, digest, changeDigest, policySetDigest: set.digest };
+  return { kind, from, to, version, digest, changeDigest, policySetDigest: set.digest, parameters };
 };
+
+/** The rules that decide an aim from where the experiment stands. */
+export const rulesFor = (policySet: PolicySet, state: ExperimentState, { kind, to }: Aim): ApplicablePolicySet =>
+  applicable(policySet, kind, state.lifecycle, to);
 
 /** Why an open proposal no longer stands, or null while it does. */
 export const proposalEnd = (
@@ -50,12 +72,7 @@ export const proposalEnd = (
   proposal: Proposal,
   now: number,
 ): "expired" | "overtaken" | null => {
-  const change = transitionChange(
-    ref,
-    state,
-    proposal.to,
-    applicable(policySet, "transition", state.lifecycle, proposal.to),
-  );
+  const change = changeOf(ref, state, proposal, rulesFor(policySet, state, proposal));
   if (change.changeDigest !== proposal.changeDigest) return "overtaken";
   return proposal.expiresAt !== undefined && Date.parse(proposal.expiresAt) <= now ? "expired" : null;
 };
@@ -97,10 +114,18 @@ export const approvalLacking = (state: ExperimentState, change: Change, policySe
   const approved = state.approved.filter(({ digest }) => digest === change.digest);
   if (approved.length === 0) return `version ${change.version} is not what was approved: it needs approval anew`;
   if (change.from !== "Approved") return null;
-  const rules = applicable(policySet, "transition", "PendingApproval", "Approved").digest;
+  const rules = approvalRules(policySet);
   return approved.some(({ policySetDigest }) => policySetDigest === rules)
     ? null
     : "the rules for approving have changed since it was approved: it needs approval anew";
+};
+
+/** Content that may come back at once: it has served before, or is approved under the rules of today. */
+export const mayComeBack = (state: ExperimentState, digest: string, policySet: PolicySet): boolean => {
+  const rules = approvalRules(policySet);
+  return state.approved.some(
+    (content) => content.digest === digest && (content.served === true || content.policySetDigest === rules),
+  );
 };
 
 export interface GateJudgement {
@@ -116,9 +141,11 @@ export const judgeGates = (
   state: ExperimentState,
   proposal: Proposal | null,
   asker: ActorRecord,
+  custom: Readonly<Record<string, CustomGateVerdict>> = {},
 ): GateJudgement => {
   const approvals = proposal?.approvals ?? [];
-  const context = { asker, proposer: proposal?.proposedBy.ref ?? null, authors: state.authorsSinceApproval, approvals };
+  const proposer = proposal?.proposedBy.ref ?? null;
+  const context = { asker, proposer, authors: state.authorsSinceApproval, approvals, custom };
   const verdicts = gates.map((gate) => judgeGate(gate, context));
   const declinedBy = approvals.filter((approval) => approval.decision === "decline").map((approval) => approval.actor);
   const missing = verdicts.flatMap((verdict) =>
@@ -127,19 +154,19 @@ export const judgeGates = (
   return { verdicts, missing, declinedBy, satisfied: missing.length === 0 && declinedBy.length === 0 };
 };
 
-/** Opens the proposal for a move, as of this state and these rules. */
+/** Opens the proposal for a change, as of this state and these rules. */
 export const openProposal = (
   state: ExperimentState,
-  to: LifecycleState,
-  evidence: Evidence,
+  aim: Aim,
+  evidence: Pick<Evidence, "ref" | "policySet" | "now" | "proposalId">,
   texts: { readonly reason?: PersonalRef; readonly metadata?: PersonalRef } = {},
 ): DomainEvent => {
-  const set = applicable(evidence.policySet, "transition", state.lifecycle, to);
+  const set = rulesFor(evidence.policySet, state, aim);
   const expiresAt = proposalExpiry(set.gates, evidence.now);
   return {
     type: "ProposalOpened",
     data: {
-      ...transitionChange(evidence.ref, state, to, set),
+      ...changeOf(evidence.ref, state, aim, set),
       proposal: evidence.proposalId,
       ...(expiresAt === undefined ? {} : { expiresAt }),
       ...texts,

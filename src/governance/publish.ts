@@ -3,13 +3,17 @@ import { allocateBuckets } from "../evaluation/allocation.ts";
 import { bucketCount, type ExperimentRule, type RuleSet, ruleSetVersion } from "../evaluation/rule-set.ts";
 import { limits } from "../limits.ts";
 import type { Scope } from "../scope.ts";
+import { effectiveTraffic } from "./serving.ts";
 import type { ExperimentState } from "./state.ts";
 import type { GovernanceStore } from "./store.ts";
 
 /** The rule of one experiment; null while there is nothing that may be served: never started, or archived. */
 export const ruleOf = (state: ExperimentState): ExperimentRule | null => {
-  if (state.live === null || state.lifecycle === "Archived") return null;
+  const { conclusion, killed } = state;
+  const shipped = conclusion?.outcome === "ship" ? conclusion.variant : undefined;
+  if (state.live === null || (state.lifecycle === "Archived" && shipped === undefined)) return null;
   const { version, digest, configuration } = state.live;
+  const ramp = state.lifecycle === "Ramping" ? state.ramp : null;
   const buckets = allocateBuckets(configuration.variants.map((variant) => variant.weight));
   return {
     name: state.name,
@@ -26,14 +30,17 @@ export const ruleOf = (state: ExperimentState): ExperimentRule | null => {
       control: control === true,
       ...(payload === undefined ? {} : { payload }),
     })),
-    trafficBuckets: Math.round((configuration.traffic / 100) * bucketCount),
+    trafficBuckets: Math.round((effectiveTraffic(configuration, ramp) / 100) * bucketCount),
     ...(configuration.targeting === undefined ? {} : { targeting: configuration.targeting }),
     assignmentPolicy: configuration.assignmentPolicy,
+    ...(killed.experiment ? { killed: true } : {}),
+    ...(killed.variants.length === 0 ? {} : { killedVariants: killed.variants }),
+    ...(shipped === undefined ? {} : { shipped }),
   };
 };
 
-/** What has never started, or has been put away, is nothing an application could serve. */
-const published = ["Running", "Ramping", "Paused", "RolledBack"] as const;
+/** What has never started is nothing an application could serve; of what was put away, only what was shipped. */
+const published = ["Running", "Ramping", "Paused", "RolledBack", "Archived"] as const;
 
 /** All rules of a scope, by name. */
 export const publishRules = async (store: GovernanceStore, scope: Scope): Promise<RuleSet> => {

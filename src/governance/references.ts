@@ -4,23 +4,34 @@ import type { CommandInput } from "./request.ts";
 
 /** Free text leaves the command before it reaches the decider: only its reference is ever hashed. */
 export const withReferences = (input: CommandInput, refOf: (text: string) => PersonalRef): Command => {
+  const reason = "reason" in input && input.reason !== undefined ? { reason: refOf(input.reason) } : {};
   switch (input.type) {
     case "WriteVersion": {
       const { changeDescription, ...rest } = input;
       return changeDescription === undefined ? rest : { ...rest, changeDescription: refOf(changeDescription) };
     }
-    case "Transition": {
-      const { reason, metadata, ...rest } = input;
+    case "Transition":
+    case "Publish":
+    case "RollBack":
+    case "Revive": {
+      const { metadata, ...rest } = input;
       return {
         ...rest,
-        ...(reason === undefined ? {} : { reason: refOf(reason) }),
+        ...reason,
         ...(metadata === undefined ? {} : { metadata: refOf(JSON.stringify(metadata)) }),
       };
     }
-    case "Say": {
-      const { reason, ...rest } = input;
-      return reason === undefined ? rest : { ...rest, reason: refOf(reason) };
-    }
+    case "Ramp":
+    case "Schedule":
+    case "Kill":
+    case "Say":
+    case "WithdrawProposal":
+      return { ...input, ...reason };
+    case "Comment":
+      return { ...input, text: refOf(input.text) };
+    case "Fire":
+    case "Notify":
+      return input;
     default:
       return input satisfies never;
   }

@@ -1,13 +1,27 @@
 /** The state of one experiment: what `decide` looks at and `evolve` builds from the history. */
 import type { SettledConfiguration } from "../experiment.ts";
 import type { LifecycleState } from "../lifecycle.ts";
-import type { ActorRecord, Change, PersonalRef } from "./events.ts";
+import type {
+  ActorRecord,
+  Change,
+  Conclusion,
+  PersonalRef,
+  Provenance,
+  RampPosition,
+  ScheduledChange,
+} from "./events.ts";
 
 export interface Approval {
   readonly actor: ActorRecord;
   readonly decision: "approve" | "decline";
   /** ISO 8601. */
   readonly at: string;
+}
+
+export interface Comment {
+  readonly actor: ActorRecord;
+  readonly at: string;
+  readonly text: PersonalRef;
 }
 
 /** A change that waits. Approvals belong to it alone and are spent with it. */
@@ -18,12 +32,38 @@ export interface Proposal extends Change {
   readonly expiresAt?: string;
   /** The latest word of each person, in the order they first spoke. */
   readonly approvals: readonly Approval[];
+  /** Oldest first. */
+  readonly comments: readonly Comment[];
 }
 
 export interface VersionState {
   readonly version: number;
   readonly digest: string;
   readonly configuration: SettledConfiguration;
+  readonly provenance?: Provenance;
+}
+
+export interface RampState extends RampPosition {
+  /** ISO 8601; when this step began. */
+  readonly since: string;
+  /** Who asked for the ramp: its steps are judged by their roles. */
+  readonly startedBy: ActorRecord;
+  /** Why it does not go on by itself; null while it does. */
+  readonly held: { readonly code: string; readonly why: string | null } | null;
+}
+
+/** A scheduled change, and whose roles count when it fires. */
+export interface WaitingChange extends ScheduledChange {
+  readonly scheduledBy: ActorRecord;
+}
+
+/** Content that may run. */
+export interface ApprovedContent {
+  readonly digest: string;
+  /** The rules for approving that it was approved under. */
+  readonly policySetDigest: string;
+  /** It has been live since. */
+  readonly served?: true;
 }
 
 /** The weights of an epoch that is over. */
@@ -49,15 +89,24 @@ export interface ExperimentState {
    */
   readonly earlierPlans: readonly EpochAllocation[];
   /**
-   * Content that may run, with the rules it was approved under, newest last. Bounded: content approved longer ago than the last
-   * {@link approvedKept} approvals needs approval again.
+   * Newest last. Bounded: content approved longer ago than the last {@link approvedKept} approvals needs approval
+   * again.
    */
-  readonly approved: readonly { readonly digest: string; readonly policySetDigest: string }[];
+  readonly approved: readonly ApprovedContent[];
   /** Everyone who wrote a version since the last approval: whoever is here cannot be the second pair of eyes. */
   readonly authorsSinceApproval: readonly PersonalRef[];
   readonly proposals: readonly Proposal[];
   /** Names in the scope that this experiment alone holds: its surfaces, and its pairs with conflicting experiments. */
   readonly claims: readonly string[];
+  readonly ramp: RampState | null;
+  /** By time. */
+  readonly schedule: readonly WaitingChange[];
+  /** What kill switches have stopped. */
+  readonly killed: { readonly experiment: boolean; readonly variants: readonly string[] };
+  /** Set while Archived, for an experiment that had run. */
+  readonly conclusion: (Conclusion & { readonly at: string }) | null;
+  /** Guardrails that have notified of the present version, epoch and start. */
+  readonly notified: readonly string[];
   readonly createdAt: string;
   readonly updatedAt: string;
   readonly updatedBy: PersonalRef;
@@ -66,14 +115,25 @@ export interface ExperimentState {
 export const approvedKept = 100;
 export const earlierPlansKept = 50;
 
-/** Every reference that the state names, each once: what a reader needs values for. */
-export const peopleOf = (state: ExperimentState): readonly PersonalRef[] => [
+/** People that the state names, each once. */
+export const actorsOf = (state: ExperimentState): readonly PersonalRef[] => [
   ...new Set([
     state.updatedBy,
     ...state.authorsSinceApproval,
     ...state.proposals.flatMap((proposal) => [
       proposal.proposedBy.ref,
       ...proposal.approvals.map((approval) => approval.actor.ref),
+      ...proposal.comments.map((comment) => comment.actor.ref),
     ]),
+    ...(state.ramp === null ? [] : [state.ramp.startedBy.ref]),
+    ...state.schedule.map((change) => change.scheduledBy.ref),
+  ]),
+];
+
+/** Every reference that the state names, people and texts: what a reader needs values for. */
+export const peopleOf = (state: ExperimentState): readonly PersonalRef[] => [
+  ...new Set([
+    ...actorsOf(state),
+    ...state.proposals.flatMap((proposal) => proposal.comments.map((comment) => comment.text)),
   ]),
 ];

@@ -71,7 +71,18 @@ const referenceMembers = {
   ApprovalDeclined: ["reason"],
   ApprovalWithdrawn: ["reason"],
   ProposalEnded: [],
+  ProposalCommented: ["text"],
   Transitioned: ["reason", "metadata"],
+  Published: ["reason", "metadata"],
+  RampAdvanced: ["reason", "metadata"],
+  RampHeld: ["reason"],
+  RampEnded: [],
+  ScheduleSet: ["reason"],
+  ScheduleCleared: ["reason"],
+  ScheduleFired: [],
+  Killed: ["reason"],
+  Revived: ["reason", "metadata"],
+  GuardrailBroken: [],
   ChangeDenied: ["reason", "metadata"],
 } as const satisfies { readonly [Type in EventType]: readonly (keyof DataOf<Type>)[] };
 
@@ -81,7 +92,8 @@ const peopleIn = (event: EventRecord): readonly PersonalRef[] => {
     members.includes(member) && typeof value === "string" ? [value] : [],
   );
   const counted = "gates" in event.data ? event.data.gates.flatMap((gate) => gate.approvedBy ?? []) : [];
-  return [...new Set([event.actor.ref, ...named, ...counted])];
+  const asker = "onBehalfOf" in event.data && event.data.onBehalfOf !== undefined ? [event.data.onBehalfOf.ref] : [];
+  return [...new Set([event.actor.ref, ...named, ...counted, ...asker])];
 };
 
 const storableEvents = (events: readonly EventRecord[], expect: Head): readonly StorableEvent[] => {

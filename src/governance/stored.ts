@@ -42,6 +42,7 @@ const isExperimentState = (value: unknown): value is ExperimentState =>
   Array.isArray(value["approved"]) &&
   Array.isArray(value["authorsSinceApproval"]) &&
   Array.isArray(value["proposals"]) &&
+  Array.isArray(value["schedule"]) &&
   isText(value["updatedAt"]);
 
 const read =

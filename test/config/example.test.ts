@@ -44,7 +44,7 @@ const obstacles = (
 ): readonly string[] => {
   const { approvalGates, policies } = dsl.governance;
   const rules = applicable({ gates: approvalGates, policies }, "transition", from, to);
-  const context = { asker, proposer: proposer.ref, authors: [proposer.ref], approvals };
+  const context = { asker, proposer: proposer.ref, authors: [proposer.ref], approvals, custom: {} };
   const gates = rules.gates.map((gate) => judgeGate(gate, context)).filter((verdict) => !verdict.satisfied);
   const violations = week.flatMap((now) =>
     rules.policies

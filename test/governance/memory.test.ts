@@ -11,7 +11,10 @@ const loadedAt = (seq: number): Loaded => ({
   head: { seq, hash: "", at },
   receipt: null,
   actor: null,
-  people: new Map([["ref", "author"]]),
+  people: new Map([
+    ["author", "author@example.com"],
+    ["text", "approver@example.com"],
+  ]),
 });
 
 test("a reading that ends late does not take back what has been committed since", () => {
@@ -27,8 +30,14 @@ test("a reading that ends late does not take back what has been committed since"
 test("recalls for an actor whose reference is known, and for nobody else", () => {
   const memory = createMemory();
   memory.set("a", loadedAt(1));
-  expect(memory.recall("a", "author")).toMatchObject({ actor: "ref" });
-  expect([memory.recall("a", "somebody"), memory.recall("b", "author")]).toEqual([null, null]);
+  expect(memory.recall("a", "author@example.com")).toMatchObject({ actor: "author" });
+  expect([memory.recall("a", "somebody"), memory.recall("b", "author@example.com")]).toEqual([null, null]);
+});
+
+test("a text that reads like somebody's id is not that person", () => {
+  const memory = createMemory();
+  memory.set("a", loadedAt(1));
+  expect(memory.recall("a", "approver@example.com")).toBeNull();
 });
 
 test("remembers a bounded number, the latest ones", () => {

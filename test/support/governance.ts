@@ -42,6 +42,7 @@ const change: Change = {
   digest: "d".repeat(64),
   changeDigest: "c".repeat(64),
   policySetDigest: "e".repeat(64),
+  parameters: {},
 };
 
 /** What every draft needs besides its type and data; a new id each time. */
@@ -125,6 +126,11 @@ const stateOf = (ref: ExperimentRef, written: SettledConfiguration): ExperimentS
   authorsSinceApproval: [author.ref],
   proposals: [],
   claims: [],
+  ramp: null,
+  schedule: [],
+  killed: { experiment: false, variants: [] },
+  conclusion: null,
+  notified: [],
   createdAt: at,
   updatedAt: at,
   updatedBy: author.ref,

@@ -38,11 +38,13 @@ export const author = person("author");
 export const approver = person("approver");
 
 export interface World {
+  readonly breakGlass?: PolicySet["breakGlass"];
   readonly gates?: readonly GateInput[];
   readonly policies?: readonly PolicyInput[];
 }
 
-export const policySetOf = ({ gates = [], policies = [] }: World): PolicySet => ({
+export const policySetOf = ({ gates = [], policies = [], breakGlass }: World): PolicySet => ({
+  ...(breakGlass === undefined ? {} : { breakGlass }),
   gates: gates.map((gate) => v.parse(GateSchema, gate)),
   policies: policies.map((policy) => v.parse(PolicySchema, policy)),
 });
@@ -54,6 +56,7 @@ export interface Step {
   readonly others?: readonly OtherExperiment[] | null;
   readonly telemetry?: LedgerReading;
   readonly claimed?: Evidence["claimed"];
+  readonly customGates?: Evidence["customGates"];
 }
 
 export interface Scenario {
@@ -76,8 +79,19 @@ export const scenario = (initial: World = {}): Scenario => {
   let state: ExperimentState | null = null;
   let ids = 0;
   const events: DomainEvent[] = [];
+  const written: NonNullable<Evidence["target"]>[] = [];
 
-  const evidenceFor = ({ by = author, at = 0, others = [], telemetry, claimed = null }: Step): Evidence => {
+  /** What the store would give for a rollback. */
+  const targetOf = (command: Command): Evidence["target"] => {
+    if (command.type !== "RollBack") return null;
+    const found = written.find(({ version }) => version === command.targetVersion);
+    return found ?? null;
+  };
+
+  const evidenceFor = (
+    command: Command,
+    { by = author, at = 0, others = [], telemetry, claimed = null, customGates = {} }: Step,
+  ): Evidence => {
     const now = startOfTime + at;
     const available: LedgerReading = {
       status: "available",
@@ -98,6 +112,9 @@ export const scenario = (initial: World = {}): Scenario => {
       claimed,
       telemetry: telemetry ?? available,
       custom: {},
+      customGates,
+      target: targetOf(command),
+      resultsDigest: null,
       proposalId: `proposal-${ids}`,
       randomSalt: `salt-${ids}`,
     };
@@ -116,7 +133,7 @@ export const scenario = (initial: World = {}): Scenario => {
       return only;
     },
     when(command, step = {}) {
-      const evidence = evidenceFor(step);
+      const evidence = evidenceFor(command, step);
       const decision = decide(state, command, evidence);
       const happened: readonly DomainEvent[] =
         decision.outcome === "commit" || decision.outcome === "hold"
@@ -127,6 +144,10 @@ export const scenario = (initial: World = {}): Scenario => {
       for (const event of happened) {
         state = evolve(state, { ...event, at: new Date(evidence.now).toISOString(), actor: evidence.actor });
         events.push(event);
+        if (event.type === "VersionWritten") {
+          const { version, digest, configuration } = event.data;
+          written.push({ version, digest, configuration, author: evidence.actor.ref });
+        }
       }
       return decision;
     },

@@ -14,6 +14,17 @@ export interface GateContext {
   /** Everyone who wrote a version since the last approved digest. */
   readonly authors: readonly PersonalRef[];
   readonly approvals: readonly Approval[];
+  /** What the host's own gates said, by name; a gate that was not asked agrees to nothing. */
+  readonly custom: Readonly<Record<string, CustomGateVerdict>>;
+}
+
+/** What a gate of the host says. */
+export interface CustomGateVerdict {
+  readonly satisfied: boolean;
+  /** What is missing, in words. It enters the history: no personal data. */
+  readonly missing?: string;
+  /** The asker may not make this change at all. */
+  readonly rejected?: boolean;
 }
 
 export interface GateVerdict extends GateResult {
@@ -21,7 +32,7 @@ export interface GateVerdict extends GateResult {
   readonly rejected: boolean;
 }
 
-export const gateName = (gate: Gate): string => gate.name ?? gate.type;
+export const gateName = (gate: Gate): string => gate.name ?? (gate.type === "custom" ? gate.gate : gate.type);
 
 const isApprovalGate = (gate: Gate): gate is ApprovalGate => gate.type === "manual" || gate.type === "quorum";
 
@@ -62,14 +73,39 @@ export const approvalObjection = (
   return objections.map(({ gate, reason }) => `gate ${gateName(gate)} ${reason}`).join("; ");
 };
 
+const teamPrefix = "team.";
+
+/**
+ * How many of these people can be counted so that each stands for a team of their own: a maximum matching, because
+ * somebody in two teams can stand for either.
+ */
+const distinctTeams = (people: readonly ActorRecord[]): readonly PersonalRef[] => {
+  const teams = new Map(
+    people.map((person) => [person.ref, person.roles.filter((role) => role.startsWith(teamPrefix))]),
+  );
+  const standsFor = new Map<string, PersonalRef>();
+  const place = (ref: PersonalRef, tried: Set<string>): boolean =>
+    (teams.get(ref) ?? []).some((team) => {
+      if (tried.has(team)) return false;
+      tried.add(team);
+      const holder = standsFor.get(team);
+      if (holder !== undefined && !place(holder, tried)) return false;
+      standsFor.set(team, ref);
+      return true;
+    });
+  for (const ref of teams.keys()) place(ref, new Set());
+  return [...standsFor.values()];
+};
+
 /** Whose approvals count: one word a person, and each person once, whatever roles they hold. */
-const countedApprovals = (gate: ApprovalGate, context: GateContext): readonly PersonalRef[] => [
-  ...new Set(
-    context.approvals
-      .filter((approval) => approval.decision === "approve" && objection(gate, approval.actor, context) === null)
-      .map((approval) => approval.actor.ref),
-  ),
-];
+const countedApprovals = (gate: ApprovalGate, context: GateContext): readonly PersonalRef[] => {
+  const people = context.approvals
+    .filter((approval) => approval.decision === "approve" && objection(gate, approval.actor, context) === null)
+    .map((approval) => approval.actor);
+  return gate.type === "quorum" && gate.distinctTeams
+    ? distinctTeams(people)
+    : [...new Set(people.map((person) => person.ref))];
+};
 
 const verdict = (gate: Gate, satisfied: boolean, missing: string, rejected = false): GateVerdict =>
   satisfied
@@ -91,8 +127,13 @@ export const judgeGate = (gate: Gate, context: GateContext): GateVerdict => {
     case "quorum": {
       const wanted = gate.type === "manual" ? 1 : gate.count;
       const approvedBy = countedApprovals(gate, context);
-      const given = `${approvedBy.length} of ${wanted} approvals by ${gate.roles.join(" or ")}`;
+      const teams = gate.type === "quorum" && gate.distinctTeams ? " of different teams" : "";
+      const given = `${approvedBy.length} of ${wanted} approvals by ${gate.roles.join(" or ")}${teams}`;
       return { ...verdict(gate, approvedBy.length >= wanted, given), approvedBy };
+    }
+    case "custom": {
+      const said = context.custom[gateName(gate)];
+      return verdict(gate, said?.satisfied === true, said?.missing ?? "it was not asked", said?.rejected === true);
     }
     default:
       return gate satisfies never;

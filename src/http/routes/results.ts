@@ -4,6 +4,7 @@ import { ProvisoError } from "../../errors.ts";
 import { plannedShares } from "../../evaluation/allocation.ts";
 import { controlOf } from "../../experiment.ts";
 import type { LedgerCounts } from "../../ledger/counts.ts";
+import { plannedVariants } from "../../governance/evolve.ts";
 import { limits } from "../../limits.ts";
 import { results } from "../../ledger/results.ts";
 import { allow } from "../access.ts";
@@ -37,7 +38,7 @@ export const resultsRoutes = (dependencies: AppDependencies): Hono<AppEnvironmen
     const { ref, loaded } = await loadExperiment(context, dependencies);
     const { state } = loaded.snapshot;
     const measured = state.live ?? state.latest;
-    const planned = plannedShares(measured.configuration.variants);
+    const planned = plannedShares(plannedVariants(measured.configuration, state.killed.variants));
     const earlier = state.earlierPlans.map(({ epoch, variants }) => ({ epoch, arms: plannedShares(variants) }));
     const counts = await dependencies.ledger(ref).counts({
       plans: [...earlier, { epoch: state.epoch, arms: planned }],

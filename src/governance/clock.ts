@@ -1,0 +1,70 @@
+/** What happens without anybody asking: scheduled changes, ramp steps, guardrails. Called by an alarm, or by the host. */
+import { isServing } from "../lifecycle.ts";
+import type { ExperimentRef } from "../scope.ts";
+import { clockActors, type DueCommand, nextDue, nextWake } from "./due.ts";
+import { type GuardrailReading, isMissing, type Telemetry, withinDeadline } from "./evidence.ts";
+import type { CommandAnswer, CommandRequest } from "./governor.ts";
+import type { ExperimentState } from "./state.ts";
+import type { GovernanceStore } from "./store.ts";
+
+export interface Clock {
+  readonly store: GovernanceStore;
+  readonly telemetry: Telemetry;
+  readonly now: () => number;
+  readonly report: (error: unknown) => void;
+  readonly guardrailIntervalMs: number;
+  readonly execute: (request: CommandRequest) => Promise<CommandAnswer>;
+}
+
+/** More than one experiment can have waiting: every scheduled change, and every step of a ramp. */
+const dueMax = 100;
+
+/** The strongest brake first: what it stops needs no second one. */
+const strength = { rollBack: 0, pause: 1, notify: 2, none: 3 } as const;
+
+const commandOf = (reading: GuardrailReading, state: ExperimentState): DueCommand["command"] | null => {
+  const { metric, variant, why, figures, action } = reading;
+  if (action === "none" || state.live === null || state.servingSince === null) return null;
+  const { version } = state.live;
+  const guardrail = { metric, variant, why, figures, version, epoch: state.epoch, since: state.servingSince };
+  return action === "notify"
+    ? { type: "Notify", guardrail }
+    : { type: "Transition", to: action === "pause" ? "Paused" : "RolledBack", guardrail };
+};
+
+const readGuardrails = async (
+  ref: ExperimentRef,
+  state: ExperimentState,
+  { telemetry, report }: Clock,
+): Promise<readonly GuardrailReading[]> => {
+  const declared = state.live?.configuration.guardrails ?? [];
+  if (telemetry.guardrails === undefined || declared.length === 0 || !isServing(state.lifecycle)) return [];
+  const readings = await withinDeadline(telemetry.guardrails(ref, state), report);
+  return isMissing(readings) ? [] : readings.toSorted((a, b) => strength[a.action] - strength[b.action]);
+};
+
+const watchGuardrails = async (ref: ExperimentRef, state: ExperimentState, clock: Clock): Promise<void> => {
+  for (const reading of await readGuardrails(ref, state, clock)) {
+    const command = commandOf(reading, state);
+    if (command !== null) await clock.execute({ ref, actor: clockActors.guardrail, command });
+  }
+};
+
+const stateOf = async (ref: ExperimentRef, { store }: Clock): Promise<ExperimentState | null> =>
+  (await store.load(ref))?.snapshot.state ?? null;
+
+/** @returns when to look again, in ms since the epoch; null when there is nothing to wait for */
+export const runClock = async (ref: ExperimentRef, clock: Clock): Promise<number | null> => {
+  let state = await stateOf(ref, clock);
+  // The brake first: a guardrail that is broken must not see the ramp widen once more.
+  if (state !== null) await watchGuardrails(ref, state, clock);
+  for (let done = 0; done < dueMax; done += 1) {
+    state = await stateOf(ref, clock);
+    const due = state === null ? null : nextDue(state, clock.now());
+    if (due === null) break;
+    const answer = await clock.execute({ ref, ...due });
+    // Nothing came of it, and nothing would come of asking at once again.
+    if (!answer.ok || answer.outcome === "unchanged") break;
+  }
+  return state === null ? null : nextWake(state, clock.now(), clock.guardrailIntervalMs);
+};

@@ -1,0 +1,15 @@
+/** Deciding that a guardrail which only notifies is written down: once for a version, epoch and start. */
+import { isServing } from "../lifecycle.ts";
+import { type Command, type Decision, noClaims } from "./commands.ts";
+import type { ExperimentState } from "./state.ts";
+
+export const decideNotify = (state: ExperimentState, { guardrail }: Extract<Command, { type: "Notify" }>): Decision => {
+  const holds =
+    isServing(state.lifecycle) &&
+    state.live?.version === guardrail.version &&
+    state.epoch === guardrail.epoch &&
+    state.servingSince === guardrail.since;
+  return holds && !state.notified.includes(guardrail.metric)
+    ? { outcome: "commit", events: [{ type: "GuardrailBroken", data: guardrail }], claims: noClaims }
+    : { outcome: "unchanged" };
+};

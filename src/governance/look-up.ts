@@ -1,0 +1,73 @@
+/** Everything a decision rests on that has to be looked up: for policies, for the host's gates, for rollbacks and conclusions. */
+import { digestOf } from "../canonical.ts";
+import type { ExperimentRef } from "../scope.ts";
+import { askedBy } from "./aim.ts";
+import type { Command, Evidence } from "./commands.ts";
+import { policyContext } from "./decide-change.ts";
+import type { ActorRecord } from "./events.ts";
+import { gatherEvidence, type Telemetry, withinDeadline, isMissing } from "./evidence.ts";
+import { askCustomGates, type CustomGates } from "./custom-gates.ts";
+import type { PolicySet } from "./policy-set.ts";
+import { rulesFor } from "./proposals.ts";
+import type { ExperimentState } from "./state.ts";
+import type { GovernanceStore } from "./store.ts";
+
+export interface Question {
+  readonly ref: ExperimentRef;
+  readonly state: ExperimentState | null;
+  readonly command: Command;
+  readonly actor: ActorRecord;
+  readonly policySet: PolicySet;
+  readonly customGates: CustomGates;
+  readonly store: GovernanceStore;
+  readonly telemetry: Telemetry;
+  readonly now: number;
+  readonly report: (error: unknown) => void;
+}
+
+export type LookedUp = Pick<
+  Evidence,
+  "now" | "telemetry" | "others" | "custom" | "customGates" | "target" | "resultsDigest"
+>;
+
+/** The version whose content is to come back. */
+const targetOf = async ({ command, store, ref }: Question): Promise<Evidence["target"]> => {
+  if (command.type !== "RollBack") return null;
+  const page = await store.history(ref, { version: command.targetVersion, limit: 1 });
+  const [event] = page.events;
+  if (event?.type !== "VersionWritten") return null;
+  const { version, digest, configuration } = event.data;
+  return { version, digest, configuration, author: event.actor.ref };
+};
+
+/** What the results say when the experiment ends. A ledger that does not answer must not keep it from ending. */
+const resultsDigestOf = async (question: Question, endsAs: string | null): Promise<string | null> => {
+  const { state, telemetry, ref, report } = question;
+  if (endsAs !== "Archived" || state === null || state.live === null || telemetry.results === undefined) return null;
+  const results = await withinDeadline(
+    telemetry.results(ref, state).then((value) => ({ value })),
+    report,
+  );
+  return isMissing(results) ? null : digestOf(results.value);
+};
+
+export const lookUp = async (question: Question): Promise<LookedUp> => {
+  const { ref, state, command, actor, policySet, customGates, now, report } = question;
+  const asked = askedBy(state, command);
+  const applicable = state === null || asked === null ? null : rulesFor(policySet, state, asked.aim);
+  const [gathered, target, resultsDigest] = await Promise.all([
+    gatherEvidence({ ...question, applicable }),
+    targetOf(question),
+    resultsDigestOf(question, asked?.aim.to ?? null),
+  ]);
+  if (state === null || asked === null || applicable === null)
+    return { ...gathered, customGates: {}, target, resultsDigest };
+  const context = policyContext(state, asked.aim, asked.onBehalfOf ?? actor, { ...gathered, ref });
+  return {
+    ...gathered,
+    customGates: await askCustomGates(applicable.gates, customGates, context, report),
+    target,
+    resultsDigest,
+    now,
+  };
+};

@@ -1,0 +1,37 @@
+/** What an experiment serves, as its state says it. */
+import { isServing } from "../lifecycle.ts";
+import { parseDuration } from "../duration.ts";
+import type { SettledConfiguration } from "../experiment.ts";
+import type { RampPosition } from "./events.ts";
+import type { ExperimentState } from "./state.ts";
+
+/** The lesser of what the configuration allows and what the ramp step does. */
+export const effectiveTraffic = (
+  configuration: Pick<SettledConfiguration, "traffic">,
+  ramp: Pick<RampPosition, "traffic"> | null,
+): number => (ramp === null ? configuration.traffic : Math.min(configuration.traffic, ramp.traffic));
+
+/** Percent of eligible subjects that treatments reach now; 0 while nothing is served. */
+export const servedTraffic = ({ lifecycle, live, ramp, killed }: ExperimentState): number =>
+  live === null || !isServing(lifecycle) || killed.experiment
+    ? 0
+    : effectiveTraffic(live.configuration, lifecycle === "Ramping" ? ramp : null);
+
+/** A ramp at one of its steps; null where the configuration has no such step. */
+export const rampAt = (configuration: SettledConfiguration, step: number, now: number): RampPosition | null => {
+  const found = configuration.ramp?.steps[step];
+  if (found === undefined) return null;
+  const hold = found.hold === undefined ? undefined : parseDuration(found.hold);
+  return {
+    step,
+    traffic: found.traffic,
+    dueAt: hold === undefined ? null : new Date(now + hold).toISOString(),
+  };
+};
+
+/** Where a ramp goes on under new content: at the highest step that serves no more than is served now. */
+export const rampUnder = (configuration: SettledConfiguration, served: number, now: number): RampPosition | null => {
+  const steps = configuration.ramp?.steps ?? [];
+  const step = steps.findLastIndex(({ traffic }) => traffic <= served);
+  return rampAt(configuration, Math.max(step, 0), now);
+};
