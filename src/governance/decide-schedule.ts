@@ -21,8 +21,12 @@ const proposalsFor = (
   changes.flatMap((change) => {
     if (!canTransition(state.lifecycle, change.to)) return [];
     const aim = transitionTo(change.to, { ...change.parameters, at: change.at });
-    const { satisfied } = judgeGates(rulesFor(evidence.policySet, state, aim).gates, state, null, evidence.actor);
-    return satisfied ? [] : [openProposal(state, aim, { ...evidence, proposalId: `${change.id}-proposal` })];
+    const judged = judgeGates(rulesFor(evidence.policySet, state, aim).gates, state, null, evidence.actor);
+    // Whoever may not make the change cannot have it approved either; the time will tell.
+    const rejected = judged.verdicts.some((verdict) => verdict.rejected);
+    return judged.satisfied || rejected
+      ? []
+      : [openProposal(state, aim, { ...evidence, proposalId: `${change.id}-proposal` })];
   });
 
 export const decideSchedule = (state: ExperimentState, command: Schedule, evidence: Evidence): Decision => {
