@@ -21,7 +21,16 @@ export type { Command, Decision, Evidence } from "./governance/commands.ts";
 export { decide } from "./governance/decide.ts";
 export { evolve, replay } from "./governance/evolve.ts";
 export type { DomainEvent, EventRecord, EventType } from "./governance/events.ts";
-export type { Telemetry } from "./governance/evidence.ts";
+export type { GuardrailReading, Telemetry } from "./governance/evidence.ts";
+export type { CustomGate, CustomGates } from "./governance/custom-gates.ts";
+export type { CustomGateVerdict } from "./governance/gates/judge.ts";
+export {
+  createGovernance,
+  type By,
+  type Governance,
+  type GovernanceOptions,
+  type Named,
+} from "./governance/governance.ts";
 export { GateSchema, type Gate, type GateInput } from "./governance/gates/schema.ts";
 export {
   createGovernor,

@@ -8,6 +8,7 @@ import type { DataPlaneSettings } from "../src/evaluation/rule-set.ts";
 import { writeDeclared } from "../src/governance/declared.ts";
 import type { Telemetry } from "../src/governance/evidence.ts";
 import type { Governor, GovernorOptions } from "../src/governance/governor.ts";
+import type { PolicySet } from "../src/governance/policy-set.ts";
 import type { GovernanceStore } from "../src/governance/store.ts";
 import type { AppDependencies } from "../src/http/dependencies.ts";
 import { developmentIdentity } from "../src/http/development-identity.ts";
@@ -104,9 +105,16 @@ const ledgerTelemetry = (env: WorkerEnv): Telemetry => ({
 const hexDigits = (bytes: Uint8Array): string =>
   Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
+const policySetOf = ({ governance }: Dsl): PolicySet => ({
+  gates: governance.approvalGates,
+  policies: governance.policies,
+  ...(governance.breakGlass === undefined ? {} : { breakGlass: governance.breakGlass }),
+});
+
 export const governorOptions = (env: WorkerEnv, dsl: Dsl, store: GovernanceStore): GovernorOptions => ({
   store,
-  policySet: { gates: dsl.governance.approvalGates, policies: dsl.governance.policies },
+  policySet: policySetOf(dsl),
+  guardrailIntervalMs: parseDuration(dsl.governance.guardrailInterval) ?? 60_000,
   telemetry: ledgerTelemetry(env),
   now: Date.now,
   report: reportError,
@@ -161,7 +169,7 @@ const identityOf = (env: WorkerEnv, dsl: Dsl): Identity => {
 export const appDependencies = (env: WorkerEnv, dsl: Dsl): AppDependencies => ({
   store: storeOf(env, dsl),
   governor: (ref) => remoteGovernor(env, dsl, ref),
-  policySet: { gates: dsl.governance.approvalGates, policies: dsl.governance.policies },
+  policySet: policySetOf(dsl),
   identity: identityOf(env, dsl),
   ledger: (ref) => ledgerOf(env, ref),
   sendMessages: async (messages) => {

@@ -14,6 +14,7 @@ import type {
   LoadOptions,
 } from "../src/governance/store.ts";
 import type { ExperimentRef, Scope } from "../src/scope.ts";
+import { createAlarms, type Alarms } from "./alarms.ts";
 import { governorOptions, readDsl, storeOf } from "./compose.ts";
 import type { ExperimentStub, WorkerEnv } from "./env.ts";
 import { reportError } from "./report.ts";
@@ -25,13 +26,28 @@ import { reportError } from "./report.ts";
 export class ExperimentObject extends DurableObject<WorkerEnv> implements ExperimentStub {
   readonly #store: GovernanceStore;
   readonly #governor: Governor;
+  readonly #alarms: Alarms;
 
   constructor(context: DurableObjectState, env: WorkerEnv) {
     super(context, env);
     const read = readDsl(dslText, env);
     if (!read.ok) throw new ProvisoError("invalid-dsl", "the DSL of this deployment is not valid");
     this.#store = read.dsl.governance.persistence.type === "memory" ? memoryStore() : storeOf(env, read.dsl);
-    this.#governor = createGovernor(governorOptions(env, read.dsl, this.#store));
+    this.#governor = createGovernor({
+      ...governorOptions(env, read.dsl, this.#store),
+      wake: (ref, at) => this.#alarms.wake(ref, at),
+    });
+    this.#alarms = createAlarms({
+      storage: context.storage,
+      now: Date.now,
+      tick: (ref) => this.#governor.tick(ref),
+      report: reportError,
+    });
+  }
+
+  /** Scheduled changes, ramp steps and guardrails. It never rejects: the platform gives an alarm up after six failures. */
+  override alarm(): Promise<void> {
+    return this.#alarms.ring();
   }
 
   /** Errors lose their code on the way out of an object, so a failure leaves as a value, and its cause is reported here. */

@@ -5,6 +5,7 @@ import { ConfigurationSchema } from "../experiment.ts";
 import { GateSchema } from "../governance/gates/schema.ts";
 import { PolicySchema } from "../governance/policies/schema.ts";
 import { limits } from "../limits.ts";
+import { NameSchema } from "../scope.ts";
 
 const persistenceNames = new Map([
   ["memory", "memory"],
@@ -55,6 +56,8 @@ const AuthSchema = v.strictObject({
   ),
 });
 
+const longestIntervalMs = 3_600_000;
+
 const GovernanceSchema = v.strictObject({
   persistence: v.optional(PersistenceSchema, {}),
   approvalGates: v.optional(
@@ -64,6 +67,23 @@ const GovernanceSchema = v.strictObject({
   policies: v.optional(
     v.pipe(v.array(PolicySchema), v.maxLength(limits.dslRules, `at most ${limits.dslRules} policies`)),
     [],
+  ),
+  /** Who may go past gates and policies, with a reason that is recorded; nobody when it is left out. */
+  breakGlass: v.optional(
+    v.strictObject({
+      roles: v.pipe(v.array(NameSchema), v.minLength(1, "at least one role"), v.maxLength(32, "at most 32 roles")),
+    }),
+  ),
+  /** How often the guardrails of an experiment that serves are evaluated. */
+  guardrailInterval: v.optional(
+    v.pipe(
+      DurationSchema,
+      v.check((text) => {
+        const milliseconds = parseDuration(text);
+        return milliseconds === undefined || (milliseconds >= 1_000 && milliseconds <= longestIntervalMs);
+      }, "1s to 1h"),
+    ),
+    "60s",
   ),
   /**
    * An experiment under `experiments` that reads differently from its newest version is written as a new one. Off by
@@ -84,8 +104,6 @@ const GovernanceSchema = v.strictObject({
   /** Writes without `Idempotency-Key` are refused (428). */
   requireIdempotencyKey: v.optional(v.boolean(), false),
 });
-
-const longestIntervalMs = 3_600_000;
 
 const BatchingSchema = v.strictObject({
   maxEvents: v.optional(

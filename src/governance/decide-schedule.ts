@@ -42,7 +42,8 @@ export const decideSchedule = (state: ExperimentState, command: Schedule, eviden
   }
   if (state.lifecycle === "Archived")
     return deny("invalid-transition", "an archived experiment has no future", { currentState: state.lifecycle });
-  const past = command.changes.findIndex(({ at }) => Date.parse(at) <= evidence.now);
+  // What is no time at all is not to come either.
+  const past = command.changes.findIndex(({ at }) => !(Date.parse(at) > evidence.now));
   if (past !== -1) return invalid(past, "a time that is still to come");
   const changes = byTime(
     command.changes.map(({ at, to, outcome, variant }, index) => ({

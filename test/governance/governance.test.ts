@@ -1,0 +1,245 @@
+/** Governance in one's own process: every command as a method, and what the clock does when it is asked. */
+import { describe, expect, test } from "vitest";
+import { memoryStore } from "../../adapters/store/memory.ts";
+import type { Actor } from "../../src/governance/actor.ts";
+import type { GuardrailReading } from "../../src/governance/evidence.ts";
+import { type By, createGovernance, type GovernanceOptions } from "../../src/governance/governance.ts";
+import type { CommandAnswer } from "../../src/governance/governor.ts";
+import { startOfTime } from "../support/scenario.ts";
+
+const minute = 60_000;
+const by = (id: string, ...roles: readonly string[]): By => {
+  const actor: Actor = { id, kind: "human", roles };
+  return { actor };
+};
+const author = by("author@example.com", "editor", "operator");
+const approver = by("approver@example.com", "approver");
+
+const variants = [{ key: "control", control: true }, { key: "treatment" }];
+const codeOf = (answer: CommandAnswer): string => (answer.ok ? answer.outcome : answer.code);
+
+const setUp = (options: Partial<GovernanceOptions> = {}) => {
+  let time = startOfTime;
+  const store = memoryStore();
+  const governance = createGovernance({ store, now: () => time, ...options });
+  return { store, governance, wait: (ms: number) => void (time += ms) };
+};
+
+type World = ReturnType<typeof setUp>;
+
+const running = async (world: World, more: Record<string, unknown> = {}): Promise<World> => {
+  await world.governance.define("checkout", { variants, ...more }, author);
+  await world.governance.submit("checkout", {}, author);
+  await world.governance.transition("checkout", "Approved", {}, author);
+  await world.governance.transition("checkout", more["ramp"] === undefined ? "Running" : "Ramping", {}, author);
+  return world;
+};
+
+const stateOf = async ({ governance }: World): Promise<Readonly<Record<string, unknown>> | null> =>
+  governance.get("checkout", approver);
+
+describe("commands", () => {
+  test("from a draft to a conclusion", async () => {
+    const { governance, store } = setUp({ gates: [{ type: "manual", from: "PendingApproval", to: "Approved" }] });
+    await governance.define("checkout", { variants }, author, "the first");
+    expect(codeOf(await governance.define("checkout", { variants }, author))).toBe("experiment-exists");
+    const submitted = await governance.submit("checkout", { reason: "please" }, author);
+    const proposal = submitted.ok ? submitted.body["proposal"] : null;
+    expect(proposal).toMatchObject({ kind: "transition", targetState: "Approved" });
+    const [open] =
+      (await store.load({ tenant: "default", environment: "default", experiment: "checkout" }))?.snapshot.state
+        .proposals ?? [];
+    const { changeDigest = "", id = "" } = open ?? {};
+    expect(codeOf(await governance.comment("checkout", id, "looks good", approver))).toBe("created");
+    expect(await governance.get("checkout", author)).toMatchObject({
+      proposals: [{ comments: [{ actor: "approver@example.com", text: "looks good" }] }],
+    });
+    expect(codeOf(await governance.approve("checkout", { changeDigest }, author))).toBe("gate-rejected");
+    await governance.approve("checkout", { changeDigest }, approver);
+    await governance.transition("checkout", "Approved", {}, author);
+    await governance.transition("checkout", "Running", {}, author);
+    await governance.revise("checkout", { variants, traffic: 50 }, author);
+    expect(codeOf(await governance.publish("checkout", 2, {}, author))).toBe("held");
+    expect(codeOf(await governance.rollBack("checkout", { targetVersion: 1 }, author))).toBe("created");
+    expect(await governance.get("checkout", author)).toMatchObject({ state: "Running", liveVersion: 3, traffic: 100 });
+    await governance.kill("checkout", author, { variant: "treatment" });
+    await governance.pause("checkout", author);
+    await governance.conclude("checkout", { outcome: "revert", reason: "no effect" }, author);
+    expect(await governance.get("checkout", author)).toMatchObject({
+      state: "Archived",
+      conclusion: { outcome: "revert" },
+    });
+    expect(await governance.verify("checkout")).toMatchObject({ valid: true });
+  });
+
+  test("a version goes to another environment with its provenance, and no approval", async () => {
+    const world = await running(setUp());
+    const target = { experiment: "checkout", environment: "production" };
+    expect(codeOf(await world.governance.promote("checkout", 1, "production", author))).toBe("created");
+    const there = await world.governance.get(target, author);
+    const here = await stateOf(world);
+    expect(there).toMatchObject({ state: "Draft", digest: here?.["digest"], liveVersion: null });
+    const { events } = await world.governance.history(target, { types: ["VersionWritten"] });
+    expect(events[0]?.data).toMatchObject({ provenance: { kind: "promotion", environment: "default", version: 1 } });
+    await expect(world.governance.promote("checkout", 9, "production", author)).rejects.toMatchObject({
+      code: "version-not-found",
+    });
+    await expect(world.governance.promote("checkout", 1, "default", author)).rejects.toMatchObject({
+      code: "invalid-request",
+    });
+  });
+
+  test("breaking the glass takes its role", async () => {
+    const { governance } = setUp({
+      gates: [{ type: "manual", to: "PendingApproval" }],
+      breakGlass: { roles: ["admin"] },
+    });
+    await governance.define("checkout", { variants }, author);
+    const change = { to: "PendingApproval", reason: "an emergency" } as const;
+    expect(codeOf(await governance.breakGlass("checkout", change, author))).toBe("gate-rejected");
+    expect(codeOf(await governance.breakGlass("checkout", change, by("admin@example.com", "admin")))).toBe("done");
+  });
+
+  test("rules that are not valid, and input that is not, say where", async () => {
+    expect(() => setUp({ gates: [{ type: "manual", to: "Paused" }] })).toThrow(/approvalGates\/0\/to/);
+    const { governance } = setUp();
+    expect(() => governance.define("a/b", { variants }, author)).toThrow(/experiment/);
+    expect(() => governance.define("a", { variants: [] }, author)).toThrow(/variants/);
+  });
+});
+
+describe("gates of the host", () => {
+  const gate = { type: "custom", gate: "change-freeze", to: "PendingApproval", timeLimit: "50ms" } as const;
+  const answer = async (judge: () => { satisfied: boolean } | Promise<{ satisfied: boolean }>, version?: string) => {
+    const { governance } = setUp({
+      gates: [{ ...gate, ...(version === undefined ? {} : { version }) }],
+      customGates: { "change-freeze": { version: "2", judge } },
+    });
+    await governance.define("checkout", { variants }, author);
+    return codeOf(await governance.submit("checkout", {}, author));
+  };
+
+  test("agree, disagree, throw, and take too long", async () => {
+    expect(await answer(() => ({ satisfied: true }))).toBe("done");
+    expect(await answer(() => ({ satisfied: false }))).toBe("held");
+    expect(await answer(() => Promise.reject(new Error("secret")))).toBe("gate-rejected");
+    expect(await answer(() => new Promise(() => undefined))).toBe("gate-rejected");
+    expect(await answer(() => ({ satisfied: true }), "1")).toBe("gate-rejected");
+  });
+
+  test("one that is not registered refuses", async () => {
+    const { governance } = setUp({ gates: [{ ...gate, gate: "toString" }] });
+    await governance.define("checkout", { variants }, author);
+    expect(codeOf(await governance.submit("checkout", {}, author))).toBe("gate-rejected");
+  });
+});
+
+describe("the clock", () => {
+  const ramp = {
+    steps: [
+      { traffic: 5, hold: "30m" },
+      { traffic: 50, hold: "30m" },
+    ],
+  };
+
+  test("takes a ramp to its end, whenever it is asked", async () => {
+    const world = await running(setUp(), { ramp });
+    expect(await world.governance.tick()).toBe(startOfTime + 30 * minute);
+    world.wait(31 * minute);
+    expect(await world.governance.tick()).toBe(startOfTime + 61 * minute);
+    expect(await stateOf(world)).toMatchObject({ traffic: 50, ramp: { step: 1 } });
+    expect(await world.governance.tick()).toBe(startOfTime + 61 * minute);
+    world.wait(30 * minute);
+    expect(await world.governance.tick()).toBeNull();
+    expect(await stateOf(world)).toMatchObject({ state: "Running", ramp: null, traffic: 100 });
+  });
+
+  test("starts and stops what was scheduled, decided by then, and says what it refused", async () => {
+    const world = setUp({
+      policies: [{ type: "timeWindow", allowedStartTime: "12:00", allowedEndTime: "13:00", to: ["Running"] }],
+    });
+    await world.governance.define("checkout", { variants }, author);
+    await world.governance.submit("checkout", {}, author);
+    await world.governance.transition("checkout", "Approved", {}, author);
+    const at = (ms: number): string => new Date(startOfTime + ms).toISOString();
+    await world.governance.schedule(
+      "checkout",
+      [
+        { at: at(30 * minute), to: "Running" },
+        { at: at(40 * minute), to: "Paused" },
+        { at: at(90 * minute), to: "Running" },
+      ],
+      author,
+    );
+    for (const wait of [30, 10, 50]) {
+      world.wait(wait * minute);
+      await world.governance.tick();
+    }
+    expect(await stateOf(world)).toMatchObject({ state: "Paused", schedule: null });
+    const { events } = await world.governance.history("checkout", { types: ["ScheduleFired"] });
+    expect(events.map(({ data }) => data)).toMatchObject([
+      { end: "done" },
+      { end: "done" },
+      { end: "refused", code: "policy-violation" },
+    ]);
+  });
+
+  test("two that look at one moment do it once", async () => {
+    const world = await running(setUp(), { ramp });
+    world.wait(31 * minute);
+    await Promise.all([world.governance.tick(), world.governance.tick()]);
+    const { events } = await world.governance.history("checkout", { types: ["RampAdvanced"] });
+    expect(events).toHaveLength(1);
+  });
+
+  test("guardrails pull the brake in the name of system:guardrail, once", async () => {
+    const reading: GuardrailReading = {
+      metric: "error",
+      action: "rollBack",
+      variant: "treatment",
+      why: "above 0.01",
+      figures: { limit: 0.02 },
+    };
+    const asked: string[] = [];
+    const world = await running(
+      setUp({
+        telemetry: {
+          read: () => Promise.reject(new Error("unused")),
+          guardrails: (_ref, state) => {
+            asked.push(state.lifecycle);
+            return Promise.resolve([{ ...reading, metric: "latency", action: "none" }, reading]);
+          },
+        },
+      }),
+      {
+        guardrails: [
+          { metric: "error", maximumIncrease: 0.01 },
+          { metric: "latency", maximum: 3 },
+        ],
+      },
+    );
+    await world.governance.tick();
+    await world.governance.tick();
+    expect(asked).toEqual(["Running"]);
+    expect(await stateOf(world)).toMatchObject({ state: "RolledBack", updatedBy: "system:guardrail" });
+    const { events } = await world.governance.history("checkout", { types: ["Transitioned"] });
+    expect(events.at(-1)?.data).toMatchObject({ to: "RolledBack", guardrail: { metric: "error", why: "above 0.01" } });
+  });
+
+  test("a ledger that does not answer brakes nothing, and is asked again", async () => {
+    const reported: unknown[] = [];
+    const world = await running(
+      setUp({
+        report: (error) => void reported.push(error),
+        telemetry: {
+          read: () => Promise.reject(new Error("away")),
+          guardrails: () => Promise.reject(new Error("away")),
+        },
+      }),
+      { guardrails: [{ metric: "error", maximum: 0.01 }] },
+    );
+    expect(await world.governance.tick()).toBe(startOfTime + minute);
+    expect(await stateOf(world)).toMatchObject({ state: "Running" });
+    expect(reported).toHaveLength(1);
+  });
+});
