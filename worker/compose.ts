@@ -123,10 +123,10 @@ export const governorOptions = (env: WorkerEnv, dsl: Dsl, store: GovernanceStore
 });
 
 /** The governor inside an experiment's object. A broken connection leaves the outcome open, and the answer says so. */
-const remoteGovernor = (env: WorkerEnv, dsl: Dsl, ref: ExperimentRef): Governor => ({
-  async execute(request) {
+const remoteGovernor = (env: WorkerEnv, dsl: Dsl, ref: ExperimentRef): Governor => {
+  const asking = async <Answer>(ask: (object: ExperimentStub) => Promise<Answer>): Promise<Answer> => {
     try {
-      return await env.EXPERIMENTS.getByName(objectName(dsl, ref)).execute(request);
+      return await ask(env.EXPERIMENTS.getByName(objectName(dsl, ref)));
     } catch (cause) {
       throw new ProvisoError(
         "store-unavailable",
@@ -135,10 +135,14 @@ const remoteGovernor = (env: WorkerEnv, dsl: Dsl, ref: ExperimentRef): Governor 
         { cause },
       );
     }
-  },
-  // Its object has an alarm of its own.
-  tick: () => Promise.resolve(null),
-});
+  };
+  return {
+    execute: (request) => asking((object) => object.execute(request)),
+    evaluate: (question) => asking((object) => object.evaluate(question)),
+    // Its object has an alarm of its own.
+    tick: () => Promise.resolve(null),
+  };
+};
 
 const dataPlaneOf = ({ dataPlane: { batching, sampling } }: Dsl): DataPlaneSettings => ({
   flushEvents: batching.maxEvents,

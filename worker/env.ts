@@ -1,5 +1,6 @@
 /** The bindings of the Worker, as `wrangler.toml` names them. Only `compose.ts` reads them. */
 import type { CommandAnswer, CommandRequest } from "../src/governance/governor.ts";
+import type { DryRun, DryRunRequest } from "../src/governance/dry-run.ts";
 import type { GovernanceStore } from "../src/governance/store.ts";
 import type { CountsOptions, PageOptions } from "../src/http/dependencies.ts";
 import type { LedgerCounts } from "../src/ledger/counts.ts";
@@ -9,6 +10,7 @@ import type { RecordBatch, RecordReport } from "./ledger-object.ts";
 /** What the rest of the Worker may ask of an experiment's object. */
 export interface ExperimentStub extends Pick<GovernanceStore, "load" | "history" | "list"> {
   execute(request: CommandRequest): Promise<CommandAnswer>;
+  evaluate(question: DryRunRequest): Promise<DryRun | null>;
 }
 
 /** What the rest of the Worker may ask of a ledger's object. */

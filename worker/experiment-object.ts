@@ -4,6 +4,7 @@ import dslText from "../.proviso/proviso.yaml";
 import { memoryStore } from "../adapters/store/memory.ts";
 import { ProvisoError } from "../src/errors.ts";
 import { type CommandAnswer, type CommandRequest, createGovernor, type Governor } from "../src/governance/governor.ts";
+import type { DryRun, DryRunRequest } from "../src/governance/dry-run.ts";
 import type {
   GovernanceStore,
   HistoryPage,
@@ -60,6 +61,10 @@ export class ExperimentObject extends DurableObject<WorkerEnv> implements Experi
         return { ok: false, code: error.code, message: error.message, details: error.details };
       return { ok: false, code: "internal", message: "an unexpected error; it has been reported", details: {} };
     }
+  }
+
+  evaluate(question: DryRunRequest): Promise<DryRun | null> {
+    return this.#governor.evaluate(question);
   }
 
   load(ref: ExperimentRef, options?: LoadOptions): Promise<Loaded | null> {

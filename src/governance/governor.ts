@@ -23,6 +23,7 @@ import type { PolicySet } from "./policy-set.ts";
 import { type ExperimentState, peopleOf } from "./state.ts";
 import type { Commit, GovernanceStore, Loaded, PersonalValue, Receipt, Snapshot } from "./store.ts";
 import { runClock } from "./clock.ts";
+import { type DryRun, type DryRunRequest, evaluateMove } from "./dry-run.ts";
 import { nextWake } from "./due.ts";
 import type { Telemetry } from "./evidence.ts";
 import type { CustomGates } from "./custom-gates.ts";
@@ -60,6 +61,8 @@ export type CommandAnswer =
 
 export interface Governor {
   execute(request: CommandRequest): Promise<CommandAnswer>;
+  /** What would stand in the way of a move; nothing is written anywhere. */
+  evaluate(question: DryRunRequest): Promise<DryRun | null>;
   /**
    * Does what the clock has to do about an experiment: scheduled changes, ramp steps, guardrails. Doing it twice, or
    * early, changes nothing.
@@ -317,6 +320,7 @@ export const createGovernor = (options: GovernorOptions): Governor => {
 
   return {
     execute,
+    evaluate: (question) => evaluateMove(question, { store, policySet, customGates, telemetry, now, report }),
     tick: (ref) => runClock(ref, { store, telemetry, now, report, guardrailIntervalMs, execute }),
   };
 };

@@ -6,13 +6,19 @@ import { errorResponse, problemResponse } from "./problem.ts";
 import { approvalRoutes } from "./routes/approvals.ts";
 import { assignmentsRoutes } from "./routes/assignments.ts";
 import { auditRoutes } from "./routes/audit.ts";
+import { dryRunRoutes } from "./routes/dry-runs.ts";
 import { eventsRoutes } from "./routes/events.ts";
 import { experimentRoutes } from "./routes/experiments.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { lifecycleRoutes } from "./routes/lifecycle.ts";
 import { openApiRoutes } from "./routes/openapi.ts";
+import { proposalRoutes } from "./routes/proposals.ts";
+import { publishingRoutes } from "./routes/publishing.ts";
+import { rampRoutes } from "./routes/ramp.ts";
 import { resultsRoutes } from "./routes/results.ts";
 import { rulesRoutes } from "./routes/rules.ts";
+import { scheduleRoutes } from "./routes/schedule.ts";
+import { switchRoutes } from "./routes/switches.ts";
 import { versionRoutes } from "./routes/versions.ts";
 
 /**
@@ -34,16 +40,25 @@ export const createApp = (dependencies: AppDependencies) => {
   });
   const open = app.route("/", healthRoutes(dependencies)).route("/api", openApiRoutes(dependencies, app));
   app.use("/api/*", withScope);
-  return open
-    .route("/api/events", eventsRoutes(dependencies))
-    .route("/api/rules", rulesRoutes(dependencies))
-    .route("/api/governance", experimentRoutes(dependencies))
-    .route("/api/governance", lifecycleRoutes(dependencies))
-    .route("/api/governance", versionRoutes(dependencies))
-    .route("/api/governance", approvalRoutes(dependencies))
-    .route("/api/governance", auditRoutes(dependencies))
-    .route("/api/governance", resultsRoutes(dependencies))
-    .route("/api/governance", assignmentsRoutes(dependencies));
+  return (
+    open
+      .route("/api/events", eventsRoutes(dependencies))
+      .route("/api/rules", rulesRoutes(dependencies))
+      // Before the routes of one experiment: no experiment has the name of one of these.
+      .route("/api/governance", proposalRoutes(dependencies))
+      .route("/api/governance", experimentRoutes(dependencies))
+      .route("/api/governance", lifecycleRoutes(dependencies))
+      .route("/api/governance", publishingRoutes(dependencies))
+      .route("/api/governance", versionRoutes(dependencies))
+      .route("/api/governance", scheduleRoutes(dependencies))
+      .route("/api/governance", rampRoutes(dependencies))
+      .route("/api/governance", switchRoutes(dependencies))
+      .route("/api/governance", dryRunRoutes(dependencies))
+      .route("/api/governance", approvalRoutes(dependencies))
+      .route("/api/governance", auditRoutes(dependencies))
+      .route("/api/governance", resultsRoutes(dependencies))
+      .route("/api/governance", assignmentsRoutes(dependencies))
+  );
 };
 
 /** The app as a client's compiler sees it. */

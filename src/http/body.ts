@@ -123,3 +123,16 @@ export const readJson = async <Schema extends v.GenericSchema>(
   request: Request,
   bytesMax: number,
 ): Promise<v.InferOutput<Schema>> => parseInput(schema, parseJson(await readText(request, bytesMax)));
+
+/** Like {@link readJson}, for a body that may be left out: it then says nothing. */
+export const readOptionalJson = async <Schema extends v.GenericSchema>(
+  schema: Schema,
+  request: Request,
+  bytesMax: number,
+): Promise<v.InferOutput<Schema>> => {
+  const text = await readText(request, bytesMax);
+  const input = text === "" ? {} : parseJson(text);
+  // To the schema library a list is an object without members, and says nothing as well.
+  if (Array.isArray(input)) throw refused([{ path: "", message: "expected an object, found a list" }]);
+  return parseInput(schema, input);
+};

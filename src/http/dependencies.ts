@@ -8,7 +8,7 @@ import type { LedgerCounts } from "../ledger/counts.ts";
 import type { CrossoverPage } from "../ledger/crossover.ts";
 import type { EpochPlan } from "../ledger/ground.ts";
 import type { ExperimentRef, Scope } from "../scope.ts";
-import type { Identity } from "./identity.ts";
+import type { Identity, ScopePin } from "./identity.ts";
 
 export interface CountsOptions {
   /** `subject`: run the sequential test with a look after every subject, which reads all of them. */
@@ -51,5 +51,5 @@ export interface AppDependencies {
 
 /** What middleware has established by the time a route runs. */
 export interface AppEnvironment {
-  Variables: { readonly actor: Actor; readonly scope: Scope };
+  Variables: { readonly actor: Actor; readonly pin: ScopePin; readonly scope: Scope };
 }

@@ -2,7 +2,7 @@
 import type { Context } from "hono";
 import * as v from "valibot";
 import { ProvisoError } from "../errors.ts";
-import type { CommandAnswer } from "../governance/governor.ts";
+import type { CommandAnswer, CommandRequest } from "../governance/governor.ts";
 import { etagOf, type ViewContext } from "../governance/present.ts";
 import type { CommandInput } from "../governance/request.ts";
 import type { Loaded, Snapshot } from "../governance/store.ts";
@@ -12,7 +12,7 @@ import { parseInput } from "./body.ts";
 import type { AppDependencies, AppEnvironment } from "./dependencies.ts";
 import { problemResponse } from "./problem.ts";
 
-type RouteContext = Context<AppEnvironment>;
+export type RouteContext = Context<AppEnvironment>;
 
 /** The experiment that a path names. A name that is not one cannot exist, so it is simply not found. */
 export const refOf = (context: RouteContext): ExperimentRef => {
@@ -102,6 +102,21 @@ const header = (
 
 const success = { created: 201, done: 200, held: 202, unchanged: 200 } as const;
 
+/** Who asks, on what they saw, under which key. */
+export const attemptOf = (
+  context: RouteContext,
+  dependencies: AppDependencies,
+  createOnly = false,
+): Pick<CommandRequest, "actor" | "ifMatch" | "idempotencyKey"> => {
+  const ifMatch = header(context, "if-match", dependencies.requireIfMatch === true && !createOnly);
+  const key = header(context, "idempotency-key", dependencies.requireIdempotencyKey);
+  return {
+    actor: context.get("actor"),
+    ...(ifMatch === undefined ? {} : { ifMatch }),
+    ...(key === undefined ? {} : { idempotencyKey: parseInput(IdempotencyKeySchema, key) }),
+  };
+};
+
 /** Sends a command to the experiment's governor and turns the answer into a response. */
 export const execute = async (
   context: RouteContext,
@@ -109,27 +124,19 @@ export const execute = async (
   command: CommandInput,
 ): Promise<Response> => {
   const ref = refOf(context);
-  const ifMatch = header(
-    context,
-    "if-match",
-    dependencies.requireIfMatch === true && !("createOnly" in command && command.createOnly),
-  );
-  const key = header(context, "idempotency-key", dependencies.requireIdempotencyKey);
-  const answer = await dependencies.governor(ref).execute({
-    ref,
-    actor: context.get("actor"),
-    command,
-    ...(ifMatch === undefined ? {} : { ifMatch }),
-    ...(key === undefined ? {} : { idempotencyKey: parseInput(IdempotencyKeySchema, key) }),
-  });
-  return answerResponse(context, ref, answer);
+  const attempt = attemptOf(context, dependencies, "createOnly" in command && command.createOnly);
+  return answerResponse(context, ref, await dependencies.governor(ref).execute({ ref, command, ...attempt }));
 };
 
-const answerResponse = (context: RouteContext, ref: ExperimentRef, answer: CommandAnswer): Response => {
+/** A governor's answer as HTTP. */
+export const answerResponse = (context: RouteContext, ref: ExperimentRef, answer: CommandAnswer): Response => {
   if (!answer.ok) return problemResponse(answer.code, answer.message, answer.details);
   const headers = new Headers({ etag: answer.etag, "cache-control": "no-store" });
   if (answer.location !== undefined) {
-    const { search } = new URL(context.req.url);
+    const { searchParams } = new URL(context.req.url);
+    // What was made may be in another environment than the one that was asked.
+    if (ref.environment !== context.get("scope").environment) searchParams.set("environment", ref.environment);
+    const search = searchParams.size === 0 ? "" : `?${searchParams}`;
     headers.set("location", `/api/governance/${ref.experiment}/${answer.location}${search}`);
   }
   return Response.json(answer.body, { status: success[answer.outcome], headers });

@@ -57,6 +57,10 @@ export const listOf = <const Word extends string>(
     }),
   );
 
+/** One of these words, or none. */
+export const word = <const Word extends string>(words: readonly Word[], description: string) =>
+  v.optional(v.pipe(v.picklist(words, words.join(", ")), v.metadata({ description })));
+
 /** Text as it is. */
 export const text = (description: string, charactersMax: number) =>
   v.optional(

@@ -18,6 +18,8 @@ export interface Answer {
 export interface Speaker {
   get(path: string, headers?: Record<string, string>): Promise<Answer>;
   post(path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
+  put(path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
+  delete(path: string, headers?: Record<string, string>): Promise<Answer>;
 }
 
 export interface Api {
@@ -52,6 +54,8 @@ const speaker = (send: (request: Request) => Promise<Response>, identity: Record
   return {
     get: (path, headers = {}) => ask("GET", path, headers),
     post: (path, body, headers = {}) => ask("POST", path, headers, body),
+    put: (path, body, headers = {}) => ask("PUT", path, headers, body),
+    delete: (path, headers = {}) => ask("DELETE", path, headers),
   };
 };
 

@@ -2,8 +2,9 @@
 import * as v from "valibot";
 import { type ErrorCode, errorCodes } from "../../errors.ts";
 import { ConfigurationSchema } from "../../experiment.ts";
-import { changeKinds } from "../../governance/events.ts";
+import { changeKinds, outcomes } from "../../governance/events.ts";
 import { actorKinds } from "../../governance/gates/schema.ts";
+import { severities } from "../../governance/policies/schema.ts";
 import { lifecycleStates } from "../../lifecycle.ts";
 
 export const members = v.record(v.string(), v.unknown());
@@ -43,6 +44,15 @@ export const Proposal = v.object({
   version: count,
   digest,
   changeDigest: v.pipe(digest, v.description("What an approval must name")),
+  parameters: v.pipe(
+    v.object({
+      step: v.exactOptional(count),
+      at: v.exactOptional(time),
+      outcome: v.exactOptional(v.picklist(outcomes)),
+      variant: v.exactOptional(v.string()),
+    }),
+    v.description("What else the change says of itself; part of its digest"),
+  ),
   proposedBy: person,
   proposedAt: time,
   expiresAt: v.nullable(time),
@@ -55,8 +65,53 @@ export const Proposal = v.object({
       timestamp: time,
     }),
   ),
+  comments: v.array(v.object({ actor: person, timestamp: time, text: person })),
   missing: v.array(v.string()),
   declinedBy: v.array(person),
+});
+
+/** Where a ramp stands. */
+export const Ramp = v.object({
+  step: v.pipe(count, v.description("Counted from 0")),
+  steps: count,
+  traffic: v.number(),
+  since: time,
+  nextAt: v.pipe(v.nullable(time), v.description("When the next step is asked for; null: when somebody advances it")),
+  startedBy: person,
+  held: v.pipe(
+    v.nullable(v.object({ code: v.string(), why: v.nullable(v.string()) })),
+    v.description("Why it does not go on by itself"),
+  ),
+});
+
+/** A change that waits for its time. */
+export const ScheduledChange = v.object({
+  id: v.string(),
+  at: time,
+  targetState: State,
+  outcome: v.exactOptional(v.picklist(outcomes)),
+  variant: v.exactOptional(v.string()),
+  scheduledBy: person,
+});
+
+/** What kill switches have stopped. */
+export const Killed = v.object({ experiment: v.boolean(), variants: v.array(v.string()) });
+
+/** How an experiment ended. */
+export const Conclusion = v.object({
+  outcome: v.picklist(outcomes),
+  variant: v.exactOptional(v.string()),
+  resultsDigest: v.nullable(digest),
+  at: v.exactOptional(time),
+});
+
+/** One policy's answer. */
+export const Evaluation = v.object({
+  policyName: v.string(),
+  isCompliant: v.pipe(v.nullable(v.boolean()), v.description("null: the evidence did not suffice to say")),
+  reason: v.string(),
+  severity: v.picklist(severities),
+  timestamp: time,
 });
 
 /** What waits after a change was held. */

@@ -8,7 +8,19 @@ import { limits } from "../../limits.ts";
 import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 import { conditionalOn, loadExperiment, viewOf } from "../governed.ts";
-import { Configuration, count, digest, members, person, Proposal, State, time } from "../openapi/schemas.ts";
+import {
+  Conclusion,
+  Configuration,
+  count,
+  digest,
+  Killed,
+  person,
+  Proposal,
+  Ramp,
+  ScheduledChange,
+  State,
+  time,
+} from "../openapi/schemas.ts";
 import { listOf, page, text } from "../query.ts";
 
 const Experiments = v.object({
@@ -45,8 +57,11 @@ const Snapshot = v.object({
   configuration: Configuration,
   proposals: v.array(Proposal),
   surfaces: v.array(v.string()),
-  ramp: v.nullable(members),
-  schedule: v.nullable(members),
+  traffic: v.pipe(v.number(), v.description("Percent of eligible subjects that treatments reach now")),
+  ramp: v.nullable(Ramp),
+  schedule: v.nullable(v.array(ScheduledChange)),
+  killed: Killed,
+  conclusion: v.nullable(Conclusion),
   revision: count,
   createdAt: time,
   updatedAt: time,

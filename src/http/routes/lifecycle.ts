@@ -2,6 +2,8 @@
 import { Hono } from "hono";
 import * as v from "valibot";
 import { byteLength, canonicalJson } from "../../canonical.ts";
+import { VariantKeySchema } from "../../experiment.ts";
+import { outcomes } from "../../governance/events.ts";
 import { StateSchema } from "../../governance/gates/schema.ts";
 import { presentTransition } from "../../governance/present.ts";
 import { allowedTransitions } from "../../lifecycle.ts";
@@ -9,7 +11,7 @@ import { limits } from "../../limits.ts";
 import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 import { conditionalOn, execute, loadExperiment } from "../governed.ts";
-import { count, digest, Held, next, person, Proposal, State, time } from "../openapi/schemas.ts";
+import { Conclusion, count, digest, Held, members, next, person, Proposal, State, time } from "../openapi/schemas.ts";
 import { page } from "../query.ts";
 
 /** Free text that a person gives with a change. */
@@ -19,7 +21,7 @@ export const ReasonSchema = v.pipe(
   v.description(`At most ${limits.reasonBytes} bytes`),
 );
 
-const MetadataSchema = v.pipe(
+export const MetadataSchema = v.pipe(
   v.record(v.string(), v.unknown()),
   v.check(
     (metadata) => byteLength(canonicalJson(metadata)) <= limits.metadataBytes,
@@ -28,10 +30,29 @@ const MetadataSchema = v.pipe(
   v.description(`At most ${limits.metadataBytes} bytes as JSON`),
 );
 
+/** Open the proposal and wait for approvals, even where the change could be made at once. */
+export const ProposeSchema = v.pipe(v.boolean(), v.description("Open the proposal and wait, whatever the gates say"));
+
+/** Refusals that any change can meet. */
+export const changeProblems = [
+  "gate-rejected",
+  "invalid-transition",
+  "approval-required",
+  "approval-stale",
+  "policy-violation",
+  "evidence-inconclusive",
+  "surface-claimed",
+] as const;
+
 const TransitionSchema = v.strictObject({
   targetState: StateSchema,
   reason: v.exactOptional(ReasonSchema),
   metadata: v.exactOptional(MetadataSchema),
+  propose: v.exactOptional(ProposeSchema),
+  outcome: v.exactOptional(
+    v.pipe(v.picklist(outcomes, outcomes.join(", ")), v.description("To Archived, of an experiment that has run")),
+  ),
+  variant: v.exactOptional(v.pipe(VariantKeySchema, v.description("What is shipped"))),
 });
 
 const Transitions = v.object({
@@ -47,12 +68,16 @@ const Transitions = v.object({
       version: count,
       digest,
       changeDigest: digest,
+      breakGlass: v.exactOptional(v.boolean()),
+      conclusion: v.exactOptional(Conclusion),
+      guardrail: v.exactOptional(members),
+      onBehalfOf: v.exactOptional(person),
     }),
   ),
   next,
 });
 
-const Transitioned = v.object({
+export const Transitioned = v.object({
   experimentName: v.string(),
   revision: count,
   previousState: v.nullable(State),
@@ -147,14 +172,7 @@ export const lifecycleRoutes = (dependencies: AppDependencies) => {
           command: true,
           body: TransitionSchema,
           answers: { 200: Transitioned, 202: Held },
-          problems: [
-            "gate-rejected",
-            "invalid-transition",
-            "approval-required",
-            "policy-violation",
-            "evidence-inconclusive",
-            "surface-claimed",
-          ],
+          problems: changeProblems,
         },
         (context) => {
           const { targetState, ...rest } = context.req.valid("json");

@@ -33,8 +33,12 @@ const Version = v.object({
   createdAt: time,
   createdBy: person,
   changeDescription: person,
+  isRollback: v.boolean(),
+  rolledBackFrom: v.exactOptional(count),
+  rolledBackTo: v.exactOptional(count),
+  promotedFrom: v.exactOptional(v.object({ environment: v.string(), version: count, digest })),
 });
-const Written = v.object({ experimentName: v.string(), revision: count, version: count, digest, state: State });
+export const Written = v.object({ experimentName: v.string(), revision: count, version: count, digest, state: State });
 
 type VersionWritten = Extract<EventRecord, { type: "VersionWritten" }>;
 const isVersion = (event: EventRecord): event is VersionWritten => event.type === "VersionWritten";

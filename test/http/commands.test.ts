@@ -1,0 +1,344 @@
+/** Every command of governance over HTTP: what it answers, and what of it nobody may say in a body. */
+import { describe, expect, test } from "vitest";
+import { type Answer, type Api, configuration, createApi, type Speaker } from "../support/api.ts";
+import type { World } from "../support/scenario.ts";
+
+const base = "/api/governance";
+const reviewed: World = { gates: [{ type: "manual", from: "PendingApproval", to: "Approved" }] };
+
+interface Cast {
+  readonly api: Api;
+  readonly author: Speaker;
+  readonly approver: Speaker;
+  readonly viewer: Speaker;
+}
+
+const cast = (world: World = {}): Cast => {
+  const api = createApi(world);
+  return {
+    api,
+    author: api.as("author@example.com", "editor,operator"),
+    approver: api.as("approver@example.com", "approver"),
+    viewer: api.as("viewer@example.com", "viewer"),
+  };
+};
+
+const write = (who: Speaker, changes: Record<string, unknown> = {}): Promise<Answer> =>
+  who.post(`${base}/checkout/versions`, { configuration: configuration(changes) });
+const move = (who: Speaker, targetState: string, more: Record<string, unknown> = {}): Promise<Answer> =>
+  who.post(`${base}/checkout/lifecycle/transition`, { targetState, ...more });
+const read = async (who: Speaker): Promise<Answer["body"]> => (await who.get(`${base}/checkout`)).body;
+const approve = async (who: Speaker): Promise<Answer> => {
+  const { body } = await who.get(`${base}/checkout/proposals`);
+  const [open] = Array.isArray(body["proposals"]) ? body["proposals"] : [];
+  return who.post(`${base}/checkout/approvals`, { decision: "approve", changeDigest: open.changeDigest });
+};
+
+const running = async (world: World = {}, changes: Record<string, unknown> = {}): Promise<Cast> => {
+  const people = cast(world);
+  await write(people.author, changes);
+  await move(people.author, "PendingApproval");
+  if ((world.gates ?? []).some(({ to }) => to === "Approved")) await approve(people.approver);
+  await move(people.author, "Approved");
+  await move(people.author, changes["ramp"] === undefined ? "Running" : "Ramping");
+  return people;
+};
+
+const summary = ({ status, body }: Answer): unknown => [status, body["code"] ?? null];
+
+describe("publishing", () => {
+  test("holds, is approved, and goes live", async () => {
+    const { author, approver } = await running(reviewed);
+    await write(author, { traffic: 50 });
+    const held = await author.post(`${base}/checkout/versions/2/publish`);
+    expect(held).toMatchObject({ status: 202, body: { proposal: { kind: "publish", version: 2, parameters: {} } } });
+    expect(held.headers.get("location")).toMatch(/^\/api\/governance\/checkout\/proposals\//);
+    expect(summary(await author.post(`${base}/checkout/versions/2/publish`))).toEqual([409, "approval-required"]);
+    expect((await approve(approver)).status).toBe(201);
+    expect(await author.post(`${base}/checkout/versions/2/publish`, { reason: "as agreed" })).toMatchObject({
+      status: 200,
+      body: { liveVersion: 2, state: "Running", epoch: 0 },
+    });
+  });
+
+  test.each(["0", "x", "99", "1e3", "__proto__", "-1"])("version %s does not exist", async (version) => {
+    const { author } = await running();
+    expect(summary(await author.post(`${base}/checkout/versions/${version}/publish`))).toEqual([
+      404,
+      "version-not-found",
+    ]);
+  });
+
+  test("a body that is there must be valid", async () => {
+    const { author } = await running();
+    await write(author, { traffic: 50 });
+    for (const body of ["{", "[]", { actor: "somebody" }, { reason: 7 }])
+      expect(summary(await author.post(`${base}/checkout/versions/2/publish`, body))).toEqual([400, "invalid-request"]);
+  });
+});
+
+describe("rolling back", () => {
+  test("to what has served: live at once, with its provenance, and the lifecycle in the same commit", async () => {
+    const { author, approver, viewer } = await running(reviewed);
+    await write(author, { traffic: 50 });
+    await author.post(`${base}/checkout/versions/2/publish`);
+    await approve(approver);
+    await author.post(`${base}/checkout/versions/2/publish`);
+    const before = await viewer.get(`${base}/checkout/audit`);
+    const answer = await author.post(`${base}/checkout/versions/rollback`, {
+      targetVersion: 1,
+      transition: "paused",
+      reason: "why",
+    });
+    expect(answer).toMatchObject({
+      status: 201,
+      body: { newVersion: 3, rolledBackFrom: 2, rolledBackTo: 1, isLive: true, state: "Paused", proposal: null },
+    });
+    expect(await viewer.get(`${base}/checkout/versions/3`)).toMatchObject({
+      body: { isRollback: true, rolledBackFrom: 2, rolledBackTo: 1, createdBy: "author@example.com" },
+    });
+    const eventsOf = ({ body }: Answer): number => (Array.isArray(body["events"]) ? body["events"].length : 0);
+    expect(eventsOf(await viewer.get(`${base}/checkout/audit`)) - eventsOf(before)).toBe(3);
+  });
+
+  test("to what was never approved: a draft, with its proposal", async () => {
+    const { author } = await running(reviewed);
+    await write(author, { traffic: 50 });
+    await write(author, { traffic: 60 });
+    expect(await author.post(`${base}/checkout/versions/rollback`, { targetVersion: 2 })).toMatchObject({
+      status: 201,
+      body: { isLive: false, proposal: { kind: "rollback" } },
+    });
+    expect(await read(author)).toMatchObject({ liveVersion: 1, latestVersion: 4 });
+  });
+});
+
+test("promoting carries the content, not its approval, and a pinned credential stays where it is", async () => {
+  const { author, viewer } = await running();
+  const answer = await author.post(`${base}/checkout/versions/1/promote`, { environment: "production" });
+  expect(answer).toMatchObject({ status: 201, body: { version: 1, state: "Draft" } });
+  expect(answer.headers.get("location")).toBe("/api/governance/checkout/versions/1?environment=production");
+  expect(await viewer.get(answer.headers.get("location") ?? "")).toMatchObject({
+    body: { promotedFrom: { environment: "default", version: 1 } },
+  });
+  expect(summary(await author.post(`${base}/checkout/versions/1/promote`, { environment: "default" }))).toEqual([
+    400,
+    "invalid-request",
+  ]);
+  expect(summary(await author.post(`${base}/checkout/versions/9/promote`, { environment: "a" }))).toEqual([
+    404,
+    "version-not-found",
+  ]);
+  expect(summary(await viewer.post(`${base}/checkout/versions/1/promote`, { environment: "a" }))).toEqual([
+    403,
+    "forbidden",
+  ]);
+});
+
+describe("schedules", () => {
+  const soon = (minutes: number): string => new Date(Date.now() + minutes * 60_000).toISOString();
+
+  test("are put, read and deleted", async () => {
+    const { author, viewer } = await running();
+    const changes = [
+      { at: soon(90), targetState: "running" },
+      { at: soon(60), targetState: "Paused" },
+    ];
+    expect(await author.put(`${base}/checkout/schedule`, { changes })).toMatchObject({
+      status: 200,
+      body: { schedule: [{ targetState: "Paused", scheduledBy: "author@example.com" }, { targetState: "Running" }] },
+    });
+    expect(await viewer.get(`${base}/checkout/schedule`)).toMatchObject({ body: { schedule: [{}, {}] } });
+    expect(await read(viewer)).toMatchObject({ schedule: [{}, {}] });
+    expect(await author.delete(`${base}/checkout/schedule`)).toMatchObject({ status: 200, body: { schedule: [] } });
+    expect(summary(await viewer.delete(`${base}/checkout/schedule`))).toEqual([403, "forbidden"]);
+  });
+
+  test("say where a time is wrong", async () => {
+    const { author } = await running();
+    for (const at of ["yesterday", "2026-02-30T00:00:00Z", "2020-01-01T00:00:00Z", 7]) {
+      const answer = await author.put(`${base}/checkout/schedule`, { changes: [{ at, targetState: "Paused" }] });
+      expect(summary(answer)).toEqual([400, "invalid-request"]);
+      expect(JSON.stringify(answer.body["errors"])).toContain("/changes/0/at");
+    }
+  });
+});
+
+test("a ramp is held, advanced, aborted and started again", async () => {
+  const { author } = await running({}, { ramp: { steps: [{ traffic: 5, hold: "1h" }, { traffic: 50 }] } });
+  expect(await read(author)).toMatchObject({
+    traffic: 5,
+    ramp: { step: 0, steps: 2, startedBy: "author@example.com" },
+  });
+  expect(await author.post(`${base}/checkout/ramp/hold`)).toMatchObject({
+    status: 200,
+    body: { ramp: { held: { code: "asked" } } },
+  });
+  expect(await author.post(`${base}/checkout/ramp/advance`, { reason: "it looks good" })).toMatchObject({
+    status: 200,
+    body: { ramp: { step: 1, traffic: 50, held: null } },
+  });
+  expect(await author.post(`${base}/checkout/ramp/abort`)).toMatchObject({
+    status: 200,
+    body: { state: "Paused", ramp: null },
+  });
+  expect(await author.post(`${base}/checkout/ramp/start`)).toMatchObject({
+    status: 200,
+    body: { newState: "Ramping" },
+  });
+  expect(await author.post(`${base}/checkout/ramp/advance`)).toMatchObject({ status: 200 });
+  expect(await author.post(`${base}/checkout/ramp/advance`)).toMatchObject({
+    status: 200,
+    body: { state: "Running", ramp: null },
+  });
+  expect(summary(await author.post(`${base}/checkout/ramp/advance`))).toEqual([409, "invalid-transition"]);
+});
+
+test("a kill switch serves control at once, and comes off as resuming would", async () => {
+  const { author, approver, api } = await running({ gates: [{ type: "manual", from: "Paused", to: "Running" }] });
+  expect(await author.post(`${base}/checkout/kill-switch`, { on: true, reason: "smoke" })).toMatchObject({
+    status: 200,
+    body: { killed: { experiment: true, variants: [] } },
+  });
+  expect(await api.anonymous.get("/api/rules")).toMatchObject({ body: { experiments: [{ killed: true }] } });
+  expect((await author.post(`${base}/checkout/kill-switch`, { on: false })).status).toBe(202);
+  await approve(approver);
+  expect(await author.post(`${base}/checkout/kill-switch`, { on: false })).toMatchObject({
+    status: 200,
+    body: { killed: { experiment: false } },
+  });
+  expect(summary(await author.post(`${base}/checkout/kill-switch`, { on: true, variant: "control" }))).toEqual([
+    400,
+    "invalid-request",
+  ]);
+  expect(summary(await author.post(`${base}/checkout/kill-switch`, {}))).toEqual([400, "invalid-request"]);
+});
+
+test("breaking the glass takes its role and a reason, and the history marks it", async () => {
+  const { api, author } = cast({ ...reviewed, breakGlass: { roles: ["incident"] } });
+  const incident = api.as("operator@example.com", "incident");
+  await write(author);
+  await move(author, "PendingApproval");
+  const glass = { targetState: "Approved", reason: "an emergency" };
+  expect(summary(await author.post(`${base}/checkout/break-glass`, glass))).toEqual([403, "forbidden"]);
+  expect(summary(await incident.post(`${base}/checkout/break-glass`, { targetState: "Approved" }))).toEqual([
+    400,
+    "invalid-request",
+  ]);
+  expect(await incident.post(`${base}/checkout/break-glass`, glass)).toMatchObject({
+    status: 200,
+    body: { newState: "Approved" },
+  });
+  const { body } = await incident.get(`${base}/checkout/lifecycle/history`);
+  expect(body["transitions"]).toMatchObject([{}, { breakGlass: true, reason: "an emergency" }]);
+  const { author: other } = cast(reviewed);
+  await write(other);
+  expect(summary(await other.post(`${base}/checkout/break-glass`, glass))).toEqual([403, "forbidden"]);
+});
+
+test("concluding says what is kept, and only that is served", async () => {
+  const { author, api } = await running();
+  expect(summary(await move(author, "Archived", { outcome: "ship" }))).toEqual([400, "invalid-request"]);
+  expect((await move(author, "Archived", { outcome: "ship", variant: "treatment" })).status).toBe(200);
+  expect(await read(author)).toMatchObject({
+    conclusion: { outcome: "ship", variant: "treatment", resultsDigest: null },
+  });
+  expect(await api.anonymous.get("/api/rules")).toMatchObject({ body: { experiments: [{ shipped: "treatment" }] } });
+});
+
+describe("the inbox", () => {
+  test("lists what waits, for everybody or for the asker, with what was said of it", async () => {
+    const { author, approver, viewer, api } = cast(reviewed);
+    await write(author);
+    await move(author, "PendingApproval");
+    const [proposal] = (await viewer.get(`${base}/proposals`)).body["proposals"] as readonly { id: string }[] &
+      unknown[];
+    expect(proposal).toMatchObject({ experimentName: "checkout", targetState: "Approved" });
+    const mine = async (who: Speaker) => (await who.get(`${base}/proposals?awaiting=me&state=open`)).body["proposals"];
+    expect(await mine(author)).toEqual([]);
+    expect(await mine(approver)).toMatchObject([{ experimentName: "checkout" }]);
+    const path = `${base}/checkout/proposals/${proposal?.id ?? ""}`;
+    expect(await approver.post(`${path}/comments`, { text: "why 50 %?" })).toMatchObject({
+      status: 201,
+      body: { proposal: { comments: [{ actor: "approver@example.com", text: "why 50 %?" }] } },
+    });
+    expect(summary(await viewer.post(`${path}/comments`, { text: "me too" }))).toEqual([403, "forbidden"]);
+    expect(summary(await author.post(`${path}/comments`, { text: "" }))).toEqual([400, "invalid-request"]);
+    expect(summary(await author.post(`${base}/checkout/proposals/none/comments`, { text: "x" }))).toEqual([
+      404,
+      "proposal-not-found",
+    ]);
+    expect(summary(await author.delete(path))).toEqual([409, "invalid-transition"]);
+    await approve(approver);
+    expect(await mine(approver)).toEqual([]);
+    expect(await mine(api.as("second@example.com", "approver"))).toHaveLength(1);
+  });
+});
+
+describe("dry runs", () => {
+  const world: World = {
+    ...reviewed,
+    policies: [
+      { type: "trafficLimit", maxTrafficPercentage: 5 },
+      { type: "errorRate", maxErrorRate: 0.1 },
+    ],
+  };
+
+  test("say what would stop a move, to a viewer too, and record nothing", async () => {
+    const { author, viewer } = cast(world);
+    await write(author);
+    await move(author, "PendingApproval");
+    const before = await viewer.get(`${base}/checkout/audit`);
+    expect(await viewer.post(`${base}/checkout/approvals/evaluate`)).toMatchObject({
+      status: 200,
+      body: {
+        currentState: "PendingApproval",
+        targetState: "Approved",
+        isApproved: false,
+        evaluations: [{ gate: "manual", satisfied: false }],
+      },
+    });
+    const asIf = { currentState: "approved", targetState: "running", telemetry: { worstErrorRate: 1 } };
+    expect(await viewer.post(`${base}/checkout/policies/evaluate`, asIf)).toMatchObject({
+      status: 200,
+      body: {
+        allCriticalPoliciesCompliant: false,
+        // The ledger answers, so what the caller claims of errors is not believed.
+        evaluations: [
+          { policyName: "trafficLimit", isCompliant: false },
+          { policyName: "errorRate", isCompliant: true },
+        ],
+      },
+    });
+    expect((await viewer.get(`${base}/checkout/audit`)).body).toEqual(before.body);
+  });
+
+  test("what policies said of real attempts stands in the record", async () => {
+    const { author, viewer } = await running(world);
+    expect(await viewer.get(`${base}/checkout/policies/evaluations`)).toMatchObject({
+      body: {
+        evaluations: [
+          {},
+          {},
+          { outcome: "policy-violation", to: "Running", policies: [{ isCompliant: false }, { isCompliant: true }] },
+        ],
+      },
+    });
+    expect(summary(await author.post(`${base}/nothing/policies/evaluate`))).toEqual([404, "experiment-not-found"]);
+  });
+});
+
+test("nobody may say in a body who they are, or what only the clock says", async () => {
+  const { author } = await running();
+  for (const [path, body] of [
+    ["lifecycle/transition", { targetState: "Paused", actor: "system:guardrail" }],
+    ["lifecycle/transition", { targetState: "Paused", guardrail: {} }],
+    ["lifecycle/transition", { targetState: "Paused", breakGlass: true }],
+    ["lifecycle/transition", { targetState: "Paused", onBehalfOf: {} }],
+    ["ramp/advance", { due: 0 }],
+    ["versions", { configuration: configuration(), provenance: {} }],
+    ["versions/rollback", { targetVersion: 1, tenant: "other" }],
+  ] as const) {
+    expect(summary(await author.post(`${base}/checkout/${path}`, body))).toEqual([400, "invalid-request"]);
+  }
+});
