@@ -1,4 +1,5 @@
 /** Every command of governance over HTTP: what it answers, and what of it nobody may say in a body. */
+import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { type Answer, type Api, configuration, createApi, type Speaker } from "../support/api.ts";
 import type { World } from "../support/scenario.ts";
@@ -28,10 +29,13 @@ const write = (who: Speaker, changes: Record<string, unknown> = {}): Promise<Ans
 const move = (who: Speaker, targetState: string, more: Record<string, unknown> = {}): Promise<Answer> =>
   who.post(`${base}/checkout/lifecycle/transition`, { targetState, ...more });
 const read = async (who: Speaker): Promise<Answer["body"]> => (await who.get(`${base}/checkout`)).body;
+/** The first proposal of an answer that lists some. */
+const firstProposal = ({ body }: Answer): { readonly id: string; readonly changeDigest: string } =>
+  v.parse(v.looseObject({ proposals: v.array(v.looseObject({ id: v.string(), changeDigest: v.string() })) }), body)
+    .proposals[0] ?? { id: "", changeDigest: "" };
 const approve = async (who: Speaker): Promise<Answer> => {
-  const { body } = await who.get(`${base}/checkout/proposals`);
-  const [open] = Array.isArray(body["proposals"]) ? body["proposals"] : [];
-  return who.post(`${base}/checkout/approvals`, { decision: "approve", changeDigest: open.changeDigest });
+  const { changeDigest } = firstProposal(await who.get(`${base}/checkout/proposals`));
+  return who.post(`${base}/checkout/approvals`, { decision: "approve", changeDigest });
 };
 
 const running = async (world: World = {}, changes: Record<string, unknown> = {}): Promise<Cast> => {
@@ -251,13 +255,12 @@ describe("the inbox", () => {
     const { author, approver, viewer, api } = cast(reviewed);
     await write(author);
     await move(author, "PendingApproval");
-    const [proposal] = (await viewer.get(`${base}/proposals`)).body["proposals"] as readonly { id: string }[] &
-      unknown[];
+    const proposal = firstProposal(await viewer.get(`${base}/proposals`));
     expect(proposal).toMatchObject({ experimentName: "checkout", targetState: "Approved" });
     const mine = async (who: Speaker) => (await who.get(`${base}/proposals?awaiting=me&state=open`)).body["proposals"];
     expect(await mine(author)).toEqual([]);
     expect(await mine(approver)).toMatchObject([{ experimentName: "checkout" }]);
-    const path = `${base}/checkout/proposals/${proposal?.id ?? ""}`;
+    const path = `${base}/checkout/proposals/${proposal.id}`;
     expect(await approver.post(`${path}/comments`, { text: "why 50 %?" })).toMatchObject({
       status: 201,
       body: { proposal: { comments: [{ actor: "approver@example.com", text: "why 50 %?" }] } },
