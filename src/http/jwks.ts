@@ -5,7 +5,7 @@
  * In Workers a promise that one request made must not be awaited by another: it stops when that request ends. So what
  * is kept here are values (keys, and the times of attempts), never promises; two requests that come first fetch twice.
  */
-import { importJWK } from "jose";
+import { type CryptoKey, importJWK } from "jose";
 import * as v from "valibot";
 import { ProvisoError } from "../errors.ts";
 import { limits } from "../limits.ts";

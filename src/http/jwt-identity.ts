@@ -125,8 +125,8 @@ export const jwtIdentity = (options: JwtIdentityOptions): Identity => {
         return payload;
       } catch (error) {
         problem = error;
-        // Two keys of one name: the other one may be it.
-        if (!(error instanceof errors.JWSSignatureVerificationFailed)) break;
+        // Claims are judged once the signature is good. Before that, another key of the same name may be the one.
+        if (error instanceof errors.JWTClaimValidationFailed || error instanceof errors.JWTExpired) break;
       }
     }
     throw problem === undefined ? unauthenticated("the token's key is not one of its issuer") : refusal(problem);

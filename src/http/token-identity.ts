@@ -53,7 +53,7 @@ export const parseTokens = (secret: string): readonly TokenEntry[] => {
 };
 
 /** Looks at every character, so that the time says nothing about how much of a guess was right. */
-const equalInConstantTime = (left: string, right: string): boolean => {
+export const equalInConstantTime = (left: string, right: string): boolean => {
   let difference = left.length ^ right.length;
   for (let index = 0; index < left.length; index += 1)
     difference |= left.charCodeAt(index) ^ right.charCodeAt(index % right.length);
