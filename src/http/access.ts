@@ -5,7 +5,8 @@ import { NameSchema, type Scope, defaultScope } from "../scope.ts";
 import { parseInput } from "./body.ts";
 import type { PolicySet } from "../governance/policy-set.ts";
 import type { AppDependencies, AppEnvironment } from "./dependencies.ts";
-import type { DataPlaneUse, Identity, ScopePin } from "./identity.ts";
+import type { DataPlaneUse, ScopePin } from "./identity.ts";
+import { addressGroup, type RateLimiter, type RateLimits } from "./rate-limit.ts";
 
 /**
  * Any one of the roles is enough. Everyone but a viewer may *ask* for a transition: the gates decide. A role that a
@@ -34,11 +35,48 @@ const withinPin = (pin: ScopePin, scope: Scope): void => {
   }
 };
 
-/** Establishes the actor, and refuses whoever lacks the roles or asks outside their scope. */
-export const allow = (what: Access, { identity, policySet }: Pick<AppDependencies, "identity" | "policySet">) => {
+type Guarded = Pick<AppDependencies, "identity" | "rateLimits">;
+
+const refuseFor = (seconds: number): void => {
+  if (seconds > 0)
+    throw new ProvisoError("rate-limited", `too many requests: try again in ${seconds} s`, {
+      retryAfterSeconds: seconds,
+    });
+};
+
+/** Only who got in is counted, so that nobody pushes others out of the limiter's memory by inventing names. */
+const count = (limiter: RateLimiter | undefined, key: readonly (string | undefined)[]): void => {
+  if (limiter !== undefined) refuseFor(limiter.take(JSON.stringify(key.map((part) => part ?? null))));
+};
+
+/** Runs an authentication; an address whose attempts failed too often is refused before it is looked at. */
+const countingFailures = async <Result>(
+  request: Request,
+  failures: RateLimits["failures"],
+  authenticate: () => Promise<Result>,
+): Promise<Result> => {
+  const address = failures?.addressOf(request);
+  if (failures === undefined || address === undefined) return authenticate();
+  const group = addressGroup(address);
+  refuseFor(failures.limiter.wait(group));
+  try {
+    return await authenticate();
+  } catch (error) {
+    if (error instanceof ProvisoError && error.code === "unauthenticated") failures.limiter.take(group);
+    throw error;
+  }
+};
+
+/** Establishes the actor, and refuses whoever asks too often, lacks the roles or asks outside their scope. */
+export const allow = (
+  what: Access,
+  { identity, policySet, rateLimits }: Guarded & Pick<AppDependencies, "policySet">,
+) => {
   const roles: readonly string[] = [...new Set([...access[what], ...rolesOfGates(what, policySet)])];
   return createMiddleware<AppEnvironment>(async (context, next) => {
-    const { actor, pin } = await identity.authenticate(context.req.raw);
+    const request = context.req.raw;
+    const { actor, pin } = await countingFailures(request, rateLimits?.failures, () => identity.authenticate(request));
+    count(rateLimits?.governance, [pin.tenant, actor.id]);
     withinPin(pin, context.get("scope"));
     if (!actor.roles.some((role) => roles.includes(role))) {
       throw new ProvisoError("forbidden", `this takes one of the roles ${roles.join(", ")}`);
@@ -49,9 +87,12 @@ export const allow = (what: Access, { identity, policySet }: Pick<AppDependencie
 };
 
 /** Lets an application in, by its key. */
-export const admit = (use: DataPlaneUse, identity: Identity) =>
+export const admit = (use: DataPlaneUse, { identity, rateLimits }: Guarded) =>
   createMiddleware<AppEnvironment>(async (context, next) => {
-    withinPin(await identity.admit(context.req.raw, use), context.get("scope"));
+    const request = context.req.raw;
+    const admission = await countingFailures(request, rateLimits?.failures, () => identity.admit(request, use));
+    count(rateLimits?.dataPlane, [admission.tenant, admission.environment, admission.key]);
+    withinPin(admission, context.get("scope"));
     await next();
   });
 

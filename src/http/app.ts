@@ -1,6 +1,7 @@
 /** The HTTP application: routes put together, every failure turned into a problem document. */
 import { Hono } from "hono";
 import { admit, withScope } from "./access.ts";
+import { cors } from "./cors.ts";
 import type { AppDependencies, AppEnvironment } from "./dependencies.ts";
 import { errorResponse, problemResponse } from "./problem.ts";
 import { approvalRoutes } from "./routes/approvals.ts";
@@ -13,6 +14,7 @@ import { lifecycleRoutes } from "./routes/lifecycle.ts";
 import { resultsRoutes } from "./routes/results.ts";
 import { rulesRoutes } from "./routes/rules.ts";
 import { versionRoutes } from "./routes/versions.ts";
+import { securityHeaders } from "./security-headers.ts";
 
 /**
  * Builds the app. It holds no state of its own, so one instance serves every request.
@@ -24,16 +26,13 @@ export const createApp = (dependencies: AppDependencies): Hono<AppEnvironment> =
   const app = new Hono<AppEnvironment>({ strict: false });
   app.onError((error) => errorResponse(error, dependencies.report));
   app.notFound((context) => problemResponse("not-found", `${context.req.method} ${context.req.path} is not a route`));
-  app.use(async (context, next) => {
-    await next();
-    context.header("x-content-type-options", "nosniff");
-    context.header("referrer-policy", "no-referrer");
-  });
+  app.use(securityHeaders);
+  app.use(cors(dependencies.cors));
   app.route("/", healthRoutes(dependencies));
   app.use("/api/*", withScope);
-  app.use("/api/events", admit("ingest", dependencies.identity));
+  app.use("/api/events", admit("ingest", dependencies));
   app.route("/api/events", eventsRoutes(dependencies));
-  app.use("/api/rules", admit("evaluate", dependencies.identity));
+  app.use("/api/rules", admit("evaluate", dependencies));
   app.route("/api/rules", rulesRoutes(dependencies));
   app.route("/api/governance", experimentRoutes(dependencies));
   app.route("/api/governance", lifecycleRoutes(dependencies));

@@ -81,6 +81,7 @@ describe("a valid configuration", () => {
           optimisticConcurrency: true,
           retainHistory: true,
           auth: { type: "development", secret: "PROVISO_TOKENS" },
+          rateLimits: { governance: { perMinute: 600, burst: 200 }, failures: { perMinute: 60, burst: 100 } },
           requireIfMatch: false,
           requireIdempotencyKey: false,
         },
