@@ -77,6 +77,7 @@ describe("a valid configuration", () => {
           persistence: { type: "d1", database: "DB" },
           approvalGates: [],
           policies: [],
+          guardrailInterval: "60s",
           enableAutoVersioning: false,
           optimisticConcurrency: true,
           retainHistory: true,
