@@ -63,10 +63,12 @@ export interface EmbeddedWorker {
 
 const host = "127.0.0.1";
 
-/** The secret that the DSL takes its tokens from, if it does. */
+/** The secret that the DSL takes its tokens or keys from, if it does. */
 const tokenSecret = (dslText: string, environment: EmbeddedOptions["environment"]): readonly string[] => {
   const loaded = loadDsl(dslText, { file: "proviso.yaml", environment });
-  return loaded.ok && loaded.value.governance.auth.type === "token" ? [loaded.value.governance.auth.secret] : [];
+  if (!loaded.ok || loaded.value.governance.auth.type === "development") return [];
+  const { secret } = loaded.value.governance.auth;
+  return secret === undefined ? [] : [secret];
 };
 
 /** Values of the environment that the DSL mentions, and no others: they become bindings of the Worker. */

@@ -52,4 +52,13 @@ export const limits = {
   /** Gates, and policies. */
   dslRules: 200,
   dslExperiments: 1_000,
+  /** A signed token, before anything of it is read. */
+  credentialCharacters: 16 * 1024,
+  keyIdCharacters: 256,
+  /** What a token's issuer publishes. */
+  keySetBytes: 256 * 1024,
+  keySetKeys: 100,
+  corsOrigins: 100,
+  /** Callers whose rate one isolate remembers. */
+  rateLimitEntries: 10_000,
 } as const;

@@ -13,6 +13,8 @@ import type { GovernanceStore } from "../src/governance/store.ts";
 import type { AppDependencies } from "../src/http/dependencies.ts";
 import { developmentIdentity } from "../src/http/development-identity.ts";
 import type { Identity } from "../src/http/identity.ts";
+import { cloudflareAccessIdentity, jwtIdentity } from "../src/http/jwt-identity.ts";
+import { createRateLimiter, type RateLimiter, type RateLimits } from "../src/http/rate-limit.ts";
 import { parseTokens, tokenIdentity } from "../src/http/token-identity.ts";
 import { defaultScope, type ExperimentRef, refKey } from "../src/scope.ts";
 import { errorMetric } from "../src/ledger/batch.ts";
@@ -151,22 +153,63 @@ const dataPlaneOf = ({ dataPlane: { batching, sampling } }: Dsl): DataPlaneSetti
   sampling: sampling.rate,
 });
 
-const identityOf = (env: WorkerEnv, dsl: Dsl): Identity => {
-  const { type, secret } = dsl.governance.auth;
-  switch (type) {
+const tokensOf = (env: WorkerEnv, secret: string): Identity => {
+  const value: unknown = Reflect.get(env, secret);
+  if (typeof value === "string") return tokenIdentity(parseTokens(value));
+  throw new ProvisoError("invalid-dsl", `governance.auth.secret names ${secret}, which is not set in this deployment`);
+};
+
+/** What signed tokens of every issuer have in common. Nothing is fetched here. */
+const signedOf = (env: WorkerEnv, auth: Extract<Dsl["governance"]["auth"], { readonly audience: unknown }>) => ({
+  audience: auth.audience,
+  clockSkewSeconds: (parseDuration(auth.clockSkew) ?? 0) / 1_000,
+  claims: auth.claims,
+  header: auth.header,
+  ...(auth.secret === undefined ? {} : { keys: tokensOf(env, auth.secret) }),
+  // Bare: the platform's fetch must not be called as a method of something else.
+  fetch: (url: string, init: RequestInit) => fetch(url, init),
+  now: Date.now,
+});
+
+export const identityOf = (env: WorkerEnv, dsl: Dsl): Identity => {
+  const { auth } = dsl.governance;
+  switch (auth.type) {
     case "development":
       return developmentIdentity({ enabled: env.PROVISO_DEVELOPMENT === "true" });
-    case "token": {
-      const value: unknown = Reflect.get(env, secret);
-      if (typeof value === "string") return tokenIdentity(parseTokens(value));
-      throw new ProvisoError(
-        "invalid-dsl",
-        `governance.auth.secret names ${secret}, which is not set in this deployment`,
-      );
+    case "token":
+      return tokensOf(env, auth.secret);
+    case "jwt": {
+      const { issuer, jwks, algorithms } = auth;
+      return jwtIdentity({ ...signedOf(env, auth), issuer, jwksUri: jwks, algorithms });
     }
+    case "cloudflareAccess":
+      return cloudflareAccessIdentity({ ...signedOf(env, auth), team: auth.team });
     default:
-      return type satisfies never;
+      return auth satisfies never;
   }
+};
+
+const limiterOf = ({ perMinute, burst }: { readonly perMinute: number; readonly burst: number }): RateLimiter =>
+  createRateLimiter({ now: Date.now, capacity: burst, refillPerSecond: perMinute / 60 });
+
+const rateLimitsOf = ({ governance: { auth, rateLimits } }: Dsl): RateLimits => {
+  if (auth.type === "development") return {};
+  const { governance, dataPlane, failures } = rateLimits;
+  return {
+    governance: limiterOf(governance),
+    ...(dataPlane === undefined ? {} : { dataPlane: limiterOf(dataPlane) }),
+    failures: {
+      limiter: limiterOf(failures),
+      // Cloudflare sets this one itself and lets no caller do so.
+      addressOf: (request) => request.headers.get("cf-connecting-ip") ?? undefined,
+    },
+  };
+};
+
+const corsOf = ({ governance: { cors } }: Dsl): Pick<AppDependencies, "cors"> => {
+  if (cors === undefined) return {};
+  const { origins, credentials, maxAge } = cors;
+  return { cors: { origins, credentials, maxAgeSeconds: Math.round((parseDuration(maxAge) ?? 0) / 1_000) } };
 };
 
 /** What the HTTP app needs, from the bindings of this Worker. */
@@ -184,6 +227,8 @@ export const appDependencies = (env: WorkerEnv, dsl: Dsl): AppDependencies => ({
   dataPlane: dataPlaneOf(dsl),
   requireIfMatch: dsl.governance.requireIfMatch,
   requireIdempotencyKey: dsl.governance.requireIdempotencyKey,
+  ...corsOf(dsl),
+  rateLimits: rateLimitsOf(dsl),
 });
 
 /** What the queue consumer needs. It counts whatever the DSL says. */

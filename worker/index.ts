@@ -4,6 +4,7 @@ import type { Dsl, LocatedError } from "../src/config/index.ts";
 import { ProvisoError } from "../src/errors.ts";
 import { createApp } from "../src/http/app.ts";
 import { problemResponse } from "../src/http/problem.ts";
+import { secured } from "../src/http/security-headers.ts";
 import { appDependencies, applyDeclared, consumerDependencies, readDsl } from "./compose.ts";
 import { consume } from "./consumer.ts";
 import type { WorkerEnv } from "./env.ts";
@@ -51,7 +52,7 @@ const handler: ExportedHandler<WorkerEnv> = {
   async fetch(request, env, context) {
     composition ??= compose(env);
     if ("message" in composition)
-      return problemResponse("invalid-dsl", composition.message, { errors: composition.errors });
+      return secured(request, problemResponse("invalid-dsl", composition.message, { errors: composition.errors }));
     const { declareAt } = composition;
     if (declareAt !== null && Date.now() >= declareAt && new URL(request.url).pathname.startsWith("/api/")) {
       // Every early request does it for itself: what another request has begun stops when that one is answered, and

@@ -157,7 +157,33 @@ const idleDatabase: Check = (dsl, { describe }) => {
     : [];
 };
 
-const errorChecks: readonly Check[] = [experimentNames, policyNames, uselessGates];
+/** Any page, with its visitor's cookies, would act as the visitor. */
+const openCors: Check = (dsl) => {
+  const governance = member(dsl, "governance");
+  const cors = member(governance, "cors");
+  const index = items(member(cors, "origins")).indexOf("*");
+  if (index === -1) return [];
+  const beside =
+    member(cors, "credentials") === true
+      ? "credentials: true"
+      : member(member(governance, "auth"), "type") === "cloudflareAccess"
+        ? "auth of type cloudflareAccess, which goes by cookies"
+        : undefined;
+  if (beside === undefined) return [];
+  const path = ["governance", "cors", "origins", index];
+  return [{ path, at: "value", what: `found "*" beside ${beside}`, allowed: "exact origins" }];
+};
+
+const idleKinds: Check = (dsl) => {
+  const claims = member(member(member(dsl, "governance"), "auth"), "claims");
+  if (member(claims, "kindMap") === undefined || member(claims, "kind") !== undefined) return [];
+  const path = ["governance", "auth", "claims", "kindMap"];
+  return [
+    { path, at: "key", what: "found kindMap without kind", allowed: "kindMap beside kind, which names the claim" },
+  ];
+};
+
+const errorChecks: readonly Check[] = [experimentNames, policyNames, uselessGates, openCors, idleKinds];
 const warningChecks: readonly Check[] = [unreachableGates, unknownConflicts, idleDatabase];
 
 /** Runs every rule; the paths in what it returns are those of the file. */

@@ -6,6 +6,7 @@ import { GateSchema } from "../governance/gates/schema.ts";
 import { PolicySchema } from "../governance/policies/schema.ts";
 import { limits } from "../limits.ts";
 import { NameSchema } from "../scope.ts";
+import { AuthSchema, CorsSchema, RateLimitsSchema } from "./http-schema.ts";
 
 const persistenceNames = new Map([
   ["memory", "memory"],
@@ -44,15 +45,6 @@ const PersistenceSchema = v.strictObject({
   database: v.optional(
     v.pipe(v.string(), v.regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, "the name of a binding, such as DB")),
     "DB",
-  ),
-});
-
-const AuthSchema = v.strictObject({
-  type: v.picklist(["development", "token"], "development or token; jwt is not in this version"),
-  /** token: the secret (or variable) that holds the list of tokens. Its value never passes through this file. */
-  secret: v.optional(
-    v.pipe(v.string(), v.regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, "the name of a secret, such as PROVISO_TOKENS")),
-    "PROVISO_TOKENS",
   ),
 });
 
@@ -99,6 +91,10 @@ const GovernanceSchema = v.strictObject({
     true,
   ),
   auth: v.optional(AuthSchema, { type: "development" }),
+  /** Pages of which origins may speak to the API; left out: of none but its own. */
+  cors: v.exactOptional(CorsSchema),
+  /** Counted by each isolate for itself; under development identity not at all. */
+  rateLimits: v.optional(RateLimitsSchema, {}),
   /** Writes without `If-Match` are refused (428). */
   requireIfMatch: v.optional(v.boolean(), false),
   /** Writes without `Idempotency-Key` are refused (428). */

@@ -5,8 +5,9 @@ import { ProvisoError } from "../errors.ts";
 import type { PolicySet } from "../governance/policy-set.ts";
 import { NameSchema, type Scope, defaultScope } from "../scope.ts";
 import { parseInput } from "./body.ts";
-import type { AppEnvironment } from "./dependencies.ts";
-import type { DataPlaneUse, Identity, ScopePin } from "./identity.ts";
+import type { AppDependencies, AppEnvironment } from "./dependencies.ts";
+import type { DataPlaneUse, ScopePin } from "./identity.ts";
+import { addressGroup, type RateLimiter, type RateLimits } from "./rate-limit.ts";
 
 /**
  * Any one of the roles is enough. Everyone but a viewer may *ask* for a transition: the gates decide. A role that a
@@ -50,24 +51,64 @@ const withinPin = (pin: ScopePin, scope: Scope): void => {
 export const allowScope = (context: Context<AppEnvironment>, scope: Scope): void =>
   withinPin(context.get("pin"), scope);
 
-export interface Guarding {
-  readonly identity: Identity;
+const refuseFor = (seconds: number): void => {
+  if (seconds > 0)
+    throw new ProvisoError("rate-limited", `too many requests: try again in ${seconds} s`, {
+      retryAfterSeconds: seconds,
+    });
+};
+
+/** Only who got in is counted, so that nobody pushes others out of the limiter's memory by inventing names. */
+const count = (limiter: RateLimiter | undefined, key: readonly (string | undefined)[]): void => {
+  if (limiter !== undefined) refuseFor(limiter.take(JSON.stringify(key.map((part) => part ?? null))));
+};
+
+/** Runs an authentication; an address whose attempts failed too often is refused before it is looked at. */
+const countingFailures = async <Result>(
+  request: Request,
+  failures: RateLimits["failures"],
+  authenticate: () => Promise<Result>,
+): Promise<Result> => {
+  const address = failures?.addressOf(request);
+  if (failures === undefined || address === undefined) return authenticate();
+  const group = addressGroup(address);
+  refuseFor(failures.limiter.wait(group));
+  try {
+    return await authenticate();
+  } catch (error) {
+    if (error instanceof ProvisoError && error.code === "unauthenticated") failures.limiter.take(group);
+    throw error;
+  }
+};
+
+export interface Guarding extends Pick<AppDependencies, "identity" | "rateLimits"> {
   /** Whose gates name more roles. */
   readonly policySet?: PolicySet;
 }
 
 export type Guard = (context: Context<AppEnvironment>) => Promise<void>;
 
-/** Establishes the actor, and refuses whoever lacks the roles or the key, or asks outside their scope. */
-export const guardOf = (what: Access, { identity, policySet }: Guarding): Guard => {
+/** Lets an application in, by its key. */
+const admitting =
+  (use: DataPlaneUse, { identity, rateLimits }: Guarding): Guard =>
+  async (context) => {
+    const request = context.req.raw;
+    const admission = await countingFailures(request, rateLimits?.failures, () => identity.admit(request, use));
+    count(rateLimits?.dataPlane, [admission.tenant, admission.environment, admission.key]);
+    withinPin(admission, context.get("scope"));
+  };
+
+/** Establishes who asks, and refuses whoever asks too often, lacks the roles or the key, or asks outside their scope. */
+export const guardOf = (what: Access, dependencies: Guarding): Guard => {
+  const { identity, policySet, rateLimits } = dependencies;
   if (what === "public") return () => Promise.resolve();
-  if (what === "ingest" || what === "evaluate") {
-    return async (context) => withinPin(await identity.admit(context.req.raw, what), context.get("scope"));
-  }
+  if (what === "ingest" || what === "evaluate") return admitting(what, dependencies);
   const ofGates = policySet === undefined ? [] : rolesOfGates(what, policySet);
   const allowed: readonly string[] = [...new Set([...roles[what], ...ofGates])];
   return async (context) => {
-    const { actor, pin } = await identity.authenticate(context.req.raw);
+    const request = context.req.raw;
+    const { actor, pin } = await countingFailures(request, rateLimits?.failures, () => identity.authenticate(request));
+    count(rateLimits?.governance, [pin.tenant, actor.id]);
     withinPin(pin, context.get("scope"));
     if (!actor.roles.some((role) => allowed.includes(role))) {
       const wanted =

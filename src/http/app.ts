@@ -1,6 +1,7 @@
 /** The HTTP application: routes put together, every failure turned into a problem document. */
 import { Hono } from "hono";
 import { withScope } from "./access.ts";
+import { cors } from "./cors.ts";
 import type { AppDependencies, AppEnvironment } from "./dependencies.ts";
 import { errorResponse, problemResponse } from "./problem.ts";
 import { approvalRoutes } from "./routes/approvals.ts";
@@ -20,6 +21,7 @@ import { rulesRoutes } from "./routes/rules.ts";
 import { scheduleRoutes } from "./routes/schedule.ts";
 import { switchRoutes } from "./routes/switches.ts";
 import { versionRoutes } from "./routes/versions.ts";
+import { securityHeaders } from "./security-headers.ts";
 
 /**
  * Builds the app. It holds no state of its own, so one instance serves every request.
@@ -33,11 +35,8 @@ export const createApp = (dependencies: AppDependencies) => {
   const app = new Hono<AppEnvironment>({ strict: false });
   app.onError((error) => errorResponse(error, dependencies.report));
   app.notFound((context) => problemResponse("not-found", `${context.req.method} ${context.req.path} is not a route`));
-  app.use(async (context, next) => {
-    await next();
-    context.header("x-content-type-options", "nosniff");
-    context.header("referrer-policy", "no-referrer");
-  });
+  app.use(securityHeaders);
+  app.use(cors(dependencies.cors));
   const open = app.route("/", healthRoutes(dependencies)).route("/api", openApiRoutes(dependencies, app));
   app.use("/api/*", withScope);
   return (

@@ -9,7 +9,7 @@ import { limits } from "../limits.ts";
  *
  * @throws ProvisoError `payload-too-large`, as soon as the bound is passed; `invalid-request` for bytes that are not UTF-8
  */
-export const readText = async (request: Request, bytesMax: number): Promise<string> => {
+export const readText = async (request: Pick<Request, "headers" | "body">, bytesMax: number): Promise<string> => {
   const tooLarge = (): ProvisoError =>
     new ProvisoError("payload-too-large", `a body of at most ${bytesMax} bytes`, { limitBytes: bytesMax });
   if (Number(request.headers.get("content-length") ?? 0) > bytesMax) throw tooLarge();

@@ -8,7 +8,9 @@ import type { LedgerCounts } from "../ledger/counts.ts";
 import type { CrossoverPage } from "../ledger/crossover.ts";
 import type { EpochPlan } from "../ledger/ground.ts";
 import type { ExperimentRef, Scope } from "../scope.ts";
+import type { CorsOptions } from "./cors.ts";
 import type { Identity, ScopePin } from "./identity.ts";
+import type { RateLimits } from "./rate-limit.ts";
 
 export interface CountsOptions {
   /** `subject`: run the sequential test with a look after every subject, which reads all of them. */
@@ -47,6 +49,10 @@ export interface AppDependencies {
   /** Refuse changes without `If-Match`, or without `Idempotency-Key`. */
   readonly requireIfMatch?: boolean;
   readonly requireIdempotencyKey?: boolean;
+  /** Pages of which origins may speak to this API; left out: of none but its own. */
+  readonly cors?: CorsOptions;
+  /** How often who may ask; left out: without a limit. */
+  readonly rateLimits?: RateLimits;
 }
 
 /** What middleware has established by the time a route runs. */

@@ -61,7 +61,8 @@ const tagsMatch = (header: string, etag: string): boolean =>
   header.trim() === "*" || header.split(",").some((tag) => tag.trim().replace(/^W\//, "") === etag);
 
 /** What a view may depend on besides its address. */
-const identityHeaders = "Authorization, X-Proviso-Actor, X-Proviso-Roles, X-Proviso-Actor-Kind";
+const identityHeaders =
+  "Authorization, Cf-Access-Jwt-Assertion, X-Proviso-Actor, X-Proviso-Roles, X-Proviso-Actor-Kind";
 
 /** The body under its ETag, or 304 for a reader that has it. */
 export const conditional = (context: RouteContext, etag: string, body: Readonly<Record<string, unknown>>): Response => {

@@ -2,8 +2,9 @@
 import type { Actor } from "../governance/actor.ts";
 import type { Scope } from "../scope.ts";
 
-/** What a data-plane caller wants to do: send events, or read published rules. */
-export type DataPlaneUse = "ingest" | "evaluate";
+/** What a data-plane caller wants to do: send events, or read published rules. Roles of these names are for that alone. */
+export const dataPlaneUses = ["ingest", "evaluate"] as const;
+export type DataPlaneUse = (typeof dataPlaneUses)[number];
 
 /** The part of the world that a credential is good for; a missing part is any. */
 export type ScopePin = Partial<Scope>;
@@ -14,10 +15,15 @@ export interface Principal {
   readonly pin: ScopePin;
 }
 
+/** Where an application may work, and the name of its key, which its requests are counted under. */
+export interface Admission extends ScopePin {
+  readonly key?: string;
+}
+
 /** Establishes who made a request. Both reject with ProvisoError `unauthenticated` when they cannot tell. */
 export interface Identity {
   /** Somebody who reads or changes experiments. */
   authenticate(request: Request): Promise<Principal>;
   /** An application: its keys open nothing of governance. Rejects with `forbidden` for a key of another use. */
-  admit(request: Request, use: DataPlaneUse): Promise<ScopePin>;
+  admit(request: Request, use: DataPlaneUse): Promise<Admission>;
 }

@@ -49,6 +49,8 @@ export const problemResponse = (
   const [status, title] = problems[code];
   const { retryAfterSeconds: _retry, ...members } = details;
   const headers = new Headers({ "content-type": "application/problem+json", "cache-control": "no-store" });
+  // RFC 9110 §15.5.2 wants a challenge on every 401.
+  if (status === 401) headers.set("www-authenticate", "Bearer");
   if (hasRetryAfter(details)) headers.set("retry-after", String(details.retryAfterSeconds));
   else if (status === 503) headers.set("retry-after", "1");
   return new Response(

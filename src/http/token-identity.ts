@@ -4,7 +4,7 @@ import { sha256Hex } from "../canonical.ts";
 import { ProvisoError } from "../errors.ts";
 import { NameSchema } from "../scope.ts";
 import { ActorIdSchema, KindSchema, RolesSchema } from "./development-identity.ts";
-import type { Identity } from "./identity.ts";
+import { dataPlaneUses, type Identity } from "./identity.ts";
 
 const TokenSchema = v.strictObject({
   id: ActorIdSchema,
@@ -25,7 +25,7 @@ const TokensSchema = v.pipe(
 
 export type TokenEntry = v.InferOutput<typeof TokenSchema>;
 
-const dataPlaneRoles: readonly string[] = ["ingest", "evaluate"];
+const isDataPlane = (role: string): boolean => dataPlaneUses.some((use) => use === role);
 
 const invalid = (reason: string): ProvisoError =>
   new ProvisoError("invalid-dsl", `the secret with the tokens is not valid: ${reason}`);
@@ -53,7 +53,7 @@ export const parseTokens = (secret: string): readonly TokenEntry[] => {
 };
 
 /** Looks at every character, so that the time says nothing about how much of a guess was right. */
-const equalInConstantTime = (left: string, right: string): boolean => {
+export const equalInConstantTime = (left: string, right: string): boolean => {
   let difference = left.length ^ right.length;
   for (let index = 0; index < left.length; index += 1)
     difference |= left.charCodeAt(index) ^ right.charCodeAt(index % right.length);
@@ -66,6 +66,7 @@ export const tokenIdentity = (tokens: readonly TokenEntry[]): Identity => {
     const token = /^Bearer ([\x21-\x7e]{16,512})$/i.exec(request.headers.get("authorization") ?? "")?.[1];
     if (token === undefined) throw new ProvisoError("unauthenticated", "send a token: Authorization: Bearer …");
     const hash = sha256Hex(token);
+    // All of them are looked at: the time says nothing about where in the list a token stands.
     const found = tokens.filter((entry) => equalInConstantTime(entry.sha256, hash))[0];
     if (found === undefined) throw new ProvisoError("unauthenticated", "the token is not known here");
     return found;
@@ -78,14 +79,14 @@ export const tokenIdentity = (tokens: readonly TokenEntry[]): Identity => {
     async authenticate(request) {
       const entry = find(request);
       return {
-        actor: { id: entry.id, kind: entry.kind, roles: entry.roles.filter((role) => !dataPlaneRoles.includes(role)) },
+        actor: { id: entry.id, kind: entry.kind, roles: entry.roles.filter((role) => !isDataPlane(role)) },
         pin: pinOf(entry),
       };
     },
     async admit(request, use) {
       const entry = find(request);
       if (!entry.roles.includes(use)) throw new ProvisoError("forbidden", `this takes a key for ${use}`);
-      return pinOf(entry);
+      return { ...pinOf(entry), key: entry.id };
     },
   };
 };

@@ -176,6 +176,56 @@ const persistence = fc.record(
   { requiredKeys: [] },
 );
 
+const claim = fc.constantFrom("sub", "email", "https://example.com/roles", "/realm_access/roles");
+const claims = fc.record(
+  {
+    actor: claim,
+    roles: fc.uniqueArray(claim, { minLength: 1 }),
+    roleMap: fc.dictionary(name, fc.uniqueArray(name, { maxLength: 3 }), { maxKeys: 3 }),
+    tenant: claim,
+    environment: claim,
+    kind: claim,
+    kindMap: fc.dictionary(name, fc.constantFrom("human" as const, "service" as const, "agent" as const), {
+      maxKeys: 3,
+    }),
+    service: claim,
+  },
+  { requiredKeys: ["kind"] },
+);
+const signed = {
+  audience: fc.oneof(name, fc.uniqueArray(name, { minLength: 1, maxLength: 3 })),
+  clockSkew: fc.constantFrom("0s", "60s", "5m"),
+  claims,
+  secret: fc.constantFrom("PROVISO_TOKENS", "TOKENS"),
+  header: fc.constantFrom("authorization" as const, "cf-access-jwt-assertion" as const),
+};
+const auth = fc.oneof(
+  fc.record({
+    type: fc.constantFrom("development" as const, "token" as const),
+    secret: fc.constantFrom("PROVISO_TOKENS", "TOKENS"),
+  }),
+  fc.record(
+    {
+      type: fc.constant("jwt" as const),
+      issuer: name,
+      jwks: fc.constantFrom("https://id.example.com/keys", "http://127.0.0.1:1/keys"),
+      algorithms: fc.uniqueArray(fc.constantFrom("RS256" as const, "ES512" as const, "EdDSA" as const), {
+        minLength: 1,
+      }),
+      ...signed,
+    },
+    { requiredKeys: ["type", "issuer", "jwks", "audience"] },
+  ),
+  fc.record(
+    { type: fc.constant("cloudflareAccess" as const), team: fc.constantFrom("example", "a-1"), ...signed },
+    { requiredKeys: ["type", "team", "audience"] },
+  ),
+);
+const rate = fc.record({
+  perMinute: fc.integer({ min: 1, max: 10_000_000 }),
+  burst: fc.integer({ min: 1, max: 1_000_000 }),
+});
+
 const governance = fc.record(
   {
     persistence,
@@ -186,10 +236,18 @@ const governance = fc.record(
     enableAutoVersioning: fc.boolean(),
     optimisticConcurrency: fc.constant(true as const),
     retainHistory: fc.constant(true as const),
-    auth: fc.record({
-      type: fc.constantFrom("development" as const, "token" as const),
-      secret: fc.constantFrom("PROVISO_TOKENS", "TOKENS"),
-    }),
+    auth,
+    cors: fc.record(
+      {
+        origins: fc.uniqueArray(
+          fc.constantFrom("https://console.example.com", "http://127.0.0.1:8787", "https://[2001:db8::1]"),
+        ),
+        credentials: fc.boolean(),
+        maxAge: fc.constantFrom("10m", "1d", "PT5S"),
+      },
+      { requiredKeys: ["origins"] },
+    ),
+    rateLimits: fc.record({ governance: rate, dataPlane: rate, failures: rate }, { requiredKeys: [] }),
     requireIfMatch: fc.boolean(),
     requireIdempotencyKey: fc.boolean(),
   },

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { sha256Hex } from "../../src/canonical.ts";
-import { parseTokens, tokenIdentity } from "../../src/http/token-identity.ts";
+import { equalInConstantTime, parseTokens, tokenIdentity } from "../../src/http/token-identity.ts";
 import { configuration, createApi } from "../support/api.ts";
 
 const secrets = {
@@ -82,6 +82,37 @@ test.each(["/api/events", "/api/events/", "/api/%65vents", "/api/rules/", "/api/
     expect((await speaker.post(path, { events: [] })).status).not.toBe(202);
   },
 );
+
+test.each(["first", "second", "third", "unknown"])("the %s token is compared with every entry", async (name) => {
+  const looked = new Set<string>();
+  const entries = ["first", "second", "third"].map((id) => ({
+    id,
+    kind: "human" as const,
+    roles: ["viewer"],
+    get sha256() {
+      looked.add(id);
+      return sha256Hex(`${id}-token-0123456789`);
+    },
+  }));
+  const request = new Request("http://127.0.0.1/", { headers: bearer(`${name}-token-0123456789`) });
+  const found = await tokenIdentity(entries)
+    .authenticate(request)
+    .then(({ actor }) => actor.id)
+    .catch(() => "unknown");
+  expect(found).toBe(name);
+  expect([...looked]).toEqual(["first", "second", "third"]);
+});
+
+test("a hash that begins like a known one, or goes on after it, is another", () => {
+  const hash = sha256Hex(secrets.ada);
+  expect(equalInConstantTime(hash, hash)).toBe(true);
+  for (let place = 0; place < hash.length; place += 1)
+    expect(equalInConstantTime(hash, `${hash.slice(0, place)}x${hash.slice(place + 1)}`)).toBe(false);
+  for (const other of ["", hash.slice(1), hash.slice(0, -1), `${hash}0`, `${hash}${hash}`]) {
+    expect(equalInConstantTime(hash, other)).toBe(false);
+    expect(equalInConstantTime(other, hash)).toBe(false);
+  }
+});
 
 describe("the secret", () => {
   test.each([
