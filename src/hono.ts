@@ -1,5 +1,5 @@
 /** `proviso/hono`: the HTTP application, for a host that mounts it in its own. */
-export { createApp } from "./http/app.ts";
+export { createApp, type AppType } from "./http/app.ts";
 export type { AppDependencies, AppEnvironment, CountsOptions, LedgerReader } from "./http/dependencies.ts";
 export { developmentIdentity } from "./http/development-identity.ts";
 export type { Identity, Principal, ScopePin } from "./http/identity.ts";

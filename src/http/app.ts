@@ -1,6 +1,6 @@
 /** The HTTP application: routes put together, every failure turned into a problem document. */
 import { Hono } from "hono";
-import { admit, withScope } from "./access.ts";
+import { withScope } from "./access.ts";
 import type { AppDependencies, AppEnvironment } from "./dependencies.ts";
 import { errorResponse, problemResponse } from "./problem.ts";
 import { approvalRoutes } from "./routes/approvals.ts";
@@ -10,6 +10,7 @@ import { eventsRoutes } from "./routes/events.ts";
 import { experimentRoutes } from "./routes/experiments.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { lifecycleRoutes } from "./routes/lifecycle.ts";
+import { openApiRoutes } from "./routes/openapi.ts";
 import { resultsRoutes } from "./routes/results.ts";
 import { rulesRoutes } from "./routes/rules.ts";
 import { versionRoutes } from "./routes/versions.ts";
@@ -17,9 +18,11 @@ import { versionRoutes } from "./routes/versions.ts";
 /**
  * Builds the app. It holds no state of its own, so one instance serves every request.
  *
+ * Routes are chained, so that the type of the app knows all of them: it is what the typed client is made of.
+ *
  * @example const app = createApp(dependencies); await app.fetch(new Request("http://127.0.0.1/health"));
  */
-export const createApp = (dependencies: AppDependencies): Hono<AppEnvironment> => {
+export const createApp = (dependencies: AppDependencies) => {
   // A path with a slash at its end is the same path.
   const app = new Hono<AppEnvironment>({ strict: false });
   app.onError((error) => errorResponse(error, dependencies.report));
@@ -29,18 +32,19 @@ export const createApp = (dependencies: AppDependencies): Hono<AppEnvironment> =
     context.header("x-content-type-options", "nosniff");
     context.header("referrer-policy", "no-referrer");
   });
-  app.route("/", healthRoutes(dependencies));
+  const open = app.route("/", healthRoutes(dependencies)).route("/api", openApiRoutes(dependencies, app));
   app.use("/api/*", withScope);
-  app.use("/api/events", admit("ingest", dependencies.identity));
-  app.route("/api/events", eventsRoutes(dependencies));
-  app.use("/api/rules", admit("evaluate", dependencies.identity));
-  app.route("/api/rules", rulesRoutes(dependencies));
-  app.route("/api/governance", experimentRoutes(dependencies));
-  app.route("/api/governance", lifecycleRoutes(dependencies));
-  app.route("/api/governance", versionRoutes(dependencies));
-  app.route("/api/governance", approvalRoutes(dependencies));
-  app.route("/api/governance", auditRoutes(dependencies));
-  app.route("/api/governance", resultsRoutes(dependencies));
-  app.route("/api/governance", assignmentsRoutes(dependencies));
-  return app;
+  return open
+    .route("/api/events", eventsRoutes(dependencies))
+    .route("/api/rules", rulesRoutes(dependencies))
+    .route("/api/governance", experimentRoutes(dependencies))
+    .route("/api/governance", lifecycleRoutes(dependencies))
+    .route("/api/governance", versionRoutes(dependencies))
+    .route("/api/governance", approvalRoutes(dependencies))
+    .route("/api/governance", auditRoutes(dependencies))
+    .route("/api/governance", resultsRoutes(dependencies))
+    .route("/api/governance", assignmentsRoutes(dependencies));
 };
+
+/** The app as a client's compiler sees it. */
+export type AppType = ReturnType<typeof createApp>;

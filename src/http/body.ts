@@ -98,15 +98,23 @@ const refused = (errors: readonly LocatedMessage[]): ProvisoError => {
  * A value as its schema says, or `invalid-request` with every place that is wrong.
  *
  * Text that a store would change at rest is refused here, before anything is hashed over it.
+ *
+ * @param pathOf how places are called, for input that is no body
  */
-export const parseInput = <Schema extends v.GenericSchema>(schema: Schema, input: unknown): v.InferOutput<Schema> => {
+export const parseInput = <Schema extends v.GenericSchema>(
+  schema: Schema,
+  input: unknown,
+  pathOf: (pointer: string) => string = (pointer) => pointer,
+): v.InferOutput<Schema> => {
+  const fail = (errors: readonly LocatedMessage[]): never => {
+    throw refused(errors.map(({ path, message }) => ({ path: pathOf(path), message })));
+  };
   const unstorable = findUnstorable(input);
-  if (unstorable !== undefined) throw refused([{ path: unstorable.path, message: `expected ${unstorable.message}` }]);
+  if (unstorable !== undefined) return fail([{ path: unstorable.path, message: `expected ${unstorable.message}` }]);
   const reserved = findReservedMember(input);
-  if (reserved !== undefined) throw refused([{ path: reserved, message: "this name is not accepted for a member" }]);
+  if (reserved !== undefined) return fail([{ path: reserved, message: "this name is not accepted for a member" }]);
   const result = v.safeParse(schema, input);
-  if (result.success) return result.output;
-  throw refused(result.issues.map(describe));
+  return result.success ? result.output : fail(result.issues.map(describe));
 };
 
 /** The body of a request, bounded, parsed and checked. */

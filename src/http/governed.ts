@@ -134,21 +134,3 @@ const answerResponse = (context: RouteContext, ref: ExperimentRef, answer: Comma
   }
   return Response.json(answer.body, { status: success[answer.outcome], headers });
 };
-
-/** `?limit=` and `?after=` of a paged route. */
-export const pageOf = (context: RouteContext, limitMax: number = limits.pageRows): { after: number; limit: number } => {
-  const number = (parameter: string, fallback: number, min: number, max: number): number => {
-    const text = context.req.query(parameter);
-    if (text === undefined) return fallback;
-    const value = Number(text);
-    if (/^\d{1,16}$/.test(text) && value >= min && value <= max) return value;
-    const wanted = `a whole number from ${min} to ${max}`;
-    throw new ProvisoError("invalid-request", `?${parameter}= is ${wanted}`, {
-      errors: [{ path: `?${parameter}`, message: wanted }],
-    });
-  };
-  return {
-    after: number("after", 0, 0, Number.MAX_SAFE_INTEGER),
-    limit: number("limit", Math.min(100, limitMax), 1, limitMax),
-  };
-};

@@ -2,7 +2,7 @@
 import { HTTPException } from "hono/http-exception";
 import { type ErrorCode, ProvisoError } from "../errors.ts";
 
-const problems: Readonly<Record<ErrorCode, readonly [status: number, title: string]>> = {
+const problems = {
   "invalid-request": [400, "The request is not valid"],
   unauthenticated: [401, "Who you are is not known"],
   forbidden: [403, "Your roles do not allow this"],
@@ -27,7 +27,12 @@ const problems: Readonly<Record<ErrorCode, readonly [status: number, title: stri
   internal: [500, "Something went wrong here"],
   "invalid-dsl": [500, "The configuration of this deployment is not valid"],
   "store-unavailable": [503, "The store cannot be reached"],
-};
+} as const satisfies Readonly<Record<ErrorCode, readonly [status: number, title: string]>>;
+
+/** The status that a code is answered with. */
+export type StatusOf<Code extends ErrorCode> = (typeof problems)[Code][0];
+export const statusOf = (code: ErrorCode): number => problems[code][0];
+export const titleOf = (code: ErrorCode): string => problems[code][1];
 
 const hasRetryAfter = (details: Readonly<Record<string, unknown>>): details is { retryAfterSeconds: number } =>
   typeof details["retryAfterSeconds"] === "number";

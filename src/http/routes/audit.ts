@@ -1,26 +1,47 @@
 /** The history as it is stored, and whether it holds together. */
 import { Hono } from "hono";
-import { ProvisoError } from "../../errors.ts";
+import * as v from "valibot";
 import { createVerifier, type Verification } from "../../governance/chain.ts";
-import { type EventType, eventTypes } from "../../governance/events.ts";
+import { eventTypes } from "../../governance/events.ts";
+import { actorKinds } from "../../governance/gates/schema.ts";
 import type { GovernanceStore } from "../../governance/store.ts";
 import { limits } from "../../limits.ts";
 import type { ExperimentRef } from "../../scope.ts";
-import { allow } from "../access.ts";
 import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
-import { loadExperiment, pageOf } from "../governed.ts";
+import { endpoint } from "../endpoint.ts";
+import { loadExperiment } from "../governed.ts";
+import { count, digest, members, next, time } from "../openapi/schemas.ts";
+import { listOf, page } from "../query.ts";
 
-const isEventType = (name: string): name is EventType => eventTypes.some((type) => type === name);
+const Event = v.object({
+  v: v.literal(1),
+  seq: count,
+  id: v.string(),
+  type: v.picklist(eventTypes),
+  at: time,
+  actor: v.object({ ref: digest, kind: v.picklist(actorKinds), roles: v.array(v.string()) }),
+  data: members,
+  prevHash: digest,
+  hash: digest,
+});
 
-const typesOf = (values: readonly string[]): readonly EventType[] =>
-  values
-    .flatMap((value) => value.split(","))
-    .map((name) => {
-      if (isEventType(name)) return name;
-      throw new ProvisoError("invalid-request", `?types= is a list of ${eventTypes.join(", ")}`, {
-        errors: [{ path: "?types", message: eventTypes.join(", ") }],
-      });
-    });
+const Audit = v.object({
+  experimentName: v.string(),
+  events: v.array(Event),
+  people: v.pipe(
+    v.record(v.string(), v.string()),
+    v.description("Values of the references in these events; erased ones are missing"),
+  ),
+  next,
+});
+
+const Verified = v.object({
+  experimentName: v.string(),
+  valid: v.boolean(),
+  length: count,
+  head: v.nullable(v.object({ seq: count, hash: digest, at: v.optional(time) })),
+  firstInvalid: v.nullable(count),
+});
 
 /** Page by page, so that a long history needs no more memory than a short one. */
 const verify = async (store: GovernanceStore, ref: ExperimentRef): Promise<Verification> => {
@@ -36,25 +57,47 @@ const verify = async (store: GovernanceStore, ref: ExperimentRef): Promise<Verif
   return verifier.result();
 };
 
-export const auditRoutes = (dependencies: AppDependencies): Hono<AppEnvironment> => {
+export const auditRoutes = (dependencies: AppDependencies) => {
   const { store } = dependencies;
   return new Hono<AppEnvironment>()
-    .get("/:name/audit", allow("read", dependencies), async (context) => {
-      const { ref } = await loadExperiment(context, dependencies);
-      const types = typesOf(context.req.queries("types") ?? []);
-      const page = await store.history(ref, {
-        ...pageOf(context, limits.heavyPageRows),
-        ...(types.length === 0 ? {} : { types }),
-      });
-      return context.json({
-        experimentName: ref.experiment,
-        events: page.events,
-        people: Object.fromEntries(page.people),
-        next: page.next,
-      });
-    })
-    .get("/:name/audit/verify", allow("read", dependencies), async (context) => {
-      const { ref } = await loadExperiment(context, dependencies);
-      return context.json({ experimentName: ref.experiment, ...(await verify(store, ref)) });
-    });
+    .get(
+      "/:name/audit",
+      endpoint(
+        dependencies,
+        {
+          id: "listEvents",
+          summary: "The history as it is stored",
+          access: "read",
+          query: { ...page(limits.heavyPageRows), types: listOf(eventTypes, "Only events of these types") },
+          answers: { 200: Audit },
+        },
+        async (context) => {
+          const { ref } = await loadExperiment(context, dependencies);
+          const { types, ...range } = context.req.valid("query");
+          const found = await store.history(ref, { ...range, ...(types.length === 0 ? {} : { types }) });
+          return context.json({
+            experimentName: ref.experiment,
+            events: found.events,
+            people: Object.fromEntries(found.people),
+            next: found.next,
+          });
+        },
+      ),
+    )
+    .get(
+      "/:name/audit/verify",
+      endpoint(
+        dependencies,
+        {
+          id: "verifyHistory",
+          summary: "Whether the hash chain of the history holds",
+          access: "read",
+          answers: { 200: Verified },
+        },
+        async (context) => {
+          const { ref } = await loadExperiment(context, dependencies);
+          return context.json({ experimentName: ref.experiment, ...(await verify(store, ref)) });
+        },
+      ),
+    );
 };

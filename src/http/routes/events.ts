@@ -1,7 +1,8 @@
 /** Ingest: events come in over HTTP, each is checked alone, and what is good goes to the queue. */
 import { Hono } from "hono";
+import * as v from "valibot";
 import { type LocatedMessage, ProvisoError } from "../../errors.ts";
-import type { EnvelopeInput } from "../../events/envelope.ts";
+import { type EnvelopeInput, EnvelopeSchema } from "../../events/envelope.ts";
 import { encodeEvent, type EncodedEvent, packMessages } from "../../events/message.ts";
 import { runsOf } from "../../events/send.ts";
 import { isEvent, problemsOf } from "../../events/validate.ts";
@@ -9,7 +10,10 @@ import { limits } from "../../limits.ts";
 import type { Scope } from "../../scope.ts";
 import { utf8Length } from "../../utf8.ts";
 import { parseJson, readText } from "../body.ts";
+import type { Guarding } from "../access.ts";
 import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
+import { endpoint } from "../endpoint.ts";
+import { count } from "../openapi/schemas.ts";
 
 /** One call to a Cloudflare Queue takes 100 messages and 256 KB, of which some goes to metadata. */
 const callMessages = 100;
@@ -76,31 +80,52 @@ const admit = (input: unknown, scope: Scope): EncodedEvent | LocatedMessage => {
   return "message" in encoded ? { path: "", message: encoded.message } : encoded;
 };
 
+const Batch = v.union([v.object({ events: v.array(EnvelopeSchema) }), v.array(EnvelopeSchema), EnvelopeSchema]);
+const Taken = v.object({
+  accepted: count,
+  rejected: v.array(v.object({ index: count, path: v.string(), message: v.string() })),
+});
+
 /**
  * `POST /` takes at most 1,000 events and answers 202 `{ accepted, rejected: [{ index, path, message }] }` once the
  * queue has the accepted ones. 400 is for a body that is no batch at all, 413 for one over a limit, 503 for a queue
  * that failed: the whole batch may then be sent again, since an event id counts once.
  */
-export const eventsRoutes = ({ sendMessages }: Pick<AppDependencies, "sendMessages">): Hono<AppEnvironment> =>
-  new Hono<AppEnvironment>().post("/", async (context) => {
-    const scope = context.get("scope");
-    const encoded: EncodedEvent[] = [];
-    const rejected: (LocatedMessage & { readonly index: number })[] = [];
-    for (const [index, input] of batchOf(parseJson(await readText(context.req.raw, limits.batchBytes))).entries()) {
-      const result = admit(input, scope);
-      if ("text" in result) encoded.push(result);
-      else rejected.push({ index, ...result });
-    }
-    const messages = Array.from(packMessages(encoded), (body) => ({ body, bytes: utf8Length(body) }));
-    try {
-      for (const run of runsOf(messages, callMessages, callBytes)) await sendMessages(run.map(({ body }) => body));
-    } catch (cause) {
-      throw new ProvisoError(
-        "store-unavailable",
-        "the queue did not take the events: send the batch again",
-        { retryAfterSeconds: 1 },
-        { cause },
-      );
-    }
-    return context.json({ accepted: encoded.length, rejected }, 202);
-  });
+export const eventsRoutes = (dependencies: Guarding & Pick<AppDependencies, "sendMessages">) =>
+  new Hono<AppEnvironment>().post(
+    "/",
+    endpoint(
+      dependencies,
+      {
+        id: "sendEvents",
+        summary: "Send events of an application",
+        description: `At most ${limits.batchEvents} events. Each is checked alone; an event id counts once, however often it is sent.`,
+        access: "ingest",
+        rawBody: Batch,
+        answers: { 202: Taken },
+      },
+      async (context) => {
+        const scope = context.get("scope");
+        const encoded: EncodedEvent[] = [];
+        const rejected: (LocatedMessage & { readonly index: number })[] = [];
+        for (const [index, input] of batchOf(parseJson(await readText(context.req.raw, limits.batchBytes))).entries()) {
+          const result = admit(input, scope);
+          if ("text" in result) encoded.push(result);
+          else rejected.push({ index, ...result });
+        }
+        const messages = Array.from(packMessages(encoded), (body) => ({ body, bytes: utf8Length(body) }));
+        try {
+          for (const run of runsOf(messages, callMessages, callBytes))
+            await dependencies.sendMessages(run.map(({ body }) => body));
+        } catch (cause) {
+          throw new ProvisoError(
+            "store-unavailable",
+            "the queue did not take the events: send the batch again",
+            { retryAfterSeconds: 1 },
+            { cause },
+          );
+        }
+        return context.json({ accepted: encoded.length, rejected }, 202);
+      },
+    ),
+  );

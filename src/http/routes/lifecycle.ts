@@ -6,15 +6,17 @@ import { StateSchema } from "../../governance/gates/schema.ts";
 import { presentTransition } from "../../governance/present.ts";
 import { allowedTransitions } from "../../lifecycle.ts";
 import { limits } from "../../limits.ts";
-import { allow } from "../access.ts";
-import { readJson } from "../body.ts";
 import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
-import { conditionalOn, execute, loadExperiment, pageOf } from "../governed.ts";
+import { endpoint } from "../endpoint.ts";
+import { conditionalOn, execute, loadExperiment } from "../governed.ts";
+import { count, digest, Held, next, person, Proposal, State, time } from "../openapi/schemas.ts";
+import { page } from "../query.ts";
 
 /** Free text that a person gives with a change. */
 export const ReasonSchema = v.pipe(
   v.string(),
   v.check((text) => byteLength(text) <= limits.reasonBytes, `at most ${limits.reasonBytes} bytes`),
+  v.description(`At most ${limits.reasonBytes} bytes`),
 );
 
 const MetadataSchema = v.pipe(
@@ -23,6 +25,7 @@ const MetadataSchema = v.pipe(
     (metadata) => byteLength(canonicalJson(metadata)) <= limits.metadataBytes,
     `at most ${limits.metadataBytes} bytes as JSON`,
   ),
+  v.description(`At most ${limits.metadataBytes} bytes as JSON`),
 );
 
 const TransitionSchema = v.strictObject({
@@ -31,37 +34,132 @@ const TransitionSchema = v.strictObject({
   metadata: v.exactOptional(MetadataSchema),
 });
 
-export const lifecycleRoutes = (dependencies: AppDependencies): Hono<AppEnvironment> => {
+const Transitions = v.object({
+  experimentName: v.string(),
+  transitions: v.array(
+    v.object({
+      seq: count,
+      from: State,
+      to: State,
+      timestamp: time,
+      actor: person,
+      reason: person,
+      version: count,
+      digest,
+      changeDigest: digest,
+    }),
+  ),
+  next,
+});
+
+const Transitioned = v.object({
+  experimentName: v.string(),
+  revision: count,
+  previousState: v.nullable(State),
+  newState: State,
+  actor: v.string(),
+  reason: v.nullable(v.string()),
+  timestamp: time,
+  proposal: v.nullable(Proposal),
+});
+
+export const lifecycleRoutes = (dependencies: AppDependencies) => {
   const { store } = dependencies;
   return new Hono<AppEnvironment>()
-    .get("/:name/lifecycle/state", allow("read", dependencies), async (context) => {
-      const { loaded } = await loadExperiment(context, dependencies);
-      const { name, lifecycle } = loaded.snapshot.state;
-      return conditionalOn(context, loaded.snapshot, {
-        experimentName: name,
-        state: lifecycle,
-        allowedTransitions: allowedTransitions(lifecycle),
-      });
-    })
-    .get("/:name/lifecycle/allowed-transitions", allow("read", dependencies), async (context) => {
-      const { loaded } = await loadExperiment(context, dependencies);
-      const { name, lifecycle } = loaded.snapshot.state;
-      return conditionalOn(context, loaded.snapshot, {
-        experimentName: name,
-        currentState: lifecycle,
-        allowedTransitions: allowedTransitions(lifecycle),
-      });
-    })
-    .get("/:name/lifecycle/history", allow("read", dependencies), async (context) => {
-      const { ref } = await loadExperiment(context, dependencies);
-      const page = await store.history(ref, { ...pageOf(context), types: ["Transitioned"] });
-      const transitions = page.events.flatMap((event) =>
-        event.type === "Transitioned" ? [presentTransition(event, page.people)] : [],
-      );
-      return context.json({ experimentName: ref.experiment, transitions, next: page.next });
-    })
-    .post("/:name/lifecycle/transition", allow("transition", dependencies), async (context) => {
-      const { targetState, ...rest } = await readJson(TransitionSchema, context.req.raw, limits.requestBytes);
-      return execute(context, dependencies, { type: "Transition", to: targetState, ...rest });
-    });
+    .get(
+      "/:name/lifecycle/state",
+      endpoint(
+        dependencies,
+        {
+          id: "readState",
+          summary: "Where the experiment is",
+          access: "read",
+          answers: {
+            200: v.object({ experimentName: v.string(), state: State, allowedTransitions: v.array(State) }),
+            304: null,
+          },
+        },
+        async (context) => {
+          const { loaded } = await loadExperiment(context, dependencies);
+          const { name, lifecycle } = loaded.snapshot.state;
+          return conditionalOn(context, loaded.snapshot, {
+            experimentName: name,
+            state: lifecycle,
+            allowedTransitions: allowedTransitions(lifecycle),
+          });
+        },
+      ),
+    )
+    .get(
+      "/:name/lifecycle/allowed-transitions",
+      endpoint(
+        dependencies,
+        {
+          id: "readAllowedTransitions",
+          summary: "Where the experiment can go",
+          access: "read",
+          answers: {
+            200: v.object({ experimentName: v.string(), currentState: State, allowedTransitions: v.array(State) }),
+            304: null,
+          },
+        },
+        async (context) => {
+          const { loaded } = await loadExperiment(context, dependencies);
+          const { name, lifecycle } = loaded.snapshot.state;
+          return conditionalOn(context, loaded.snapshot, {
+            experimentName: name,
+            currentState: lifecycle,
+            allowedTransitions: allowedTransitions(lifecycle),
+          });
+        },
+      ),
+    )
+    .get(
+      "/:name/lifecycle/history",
+      endpoint(
+        dependencies,
+        {
+          id: "listTransitions",
+          summary: "Where the experiment has been",
+          access: "read",
+          query: page(),
+          answers: { 200: Transitions },
+        },
+        async (context) => {
+          const { ref } = await loadExperiment(context, dependencies);
+          const found = await store.history(ref, { ...context.req.valid("query"), types: ["Transitioned"] });
+          const transitions = found.events.flatMap((event) =>
+            event.type === "Transitioned" ? [presentTransition(event, found.people)] : [],
+          );
+          return context.json({ experimentName: ref.experiment, transitions, next: found.next });
+        },
+      ),
+    )
+    .post(
+      "/:name/lifecycle/transition",
+      endpoint(
+        dependencies,
+        {
+          id: "transition",
+          summary: "Move the experiment to another state",
+          description: "202 when a gate holds the change: it waits as a proposal, and is made by asking again.",
+          access: "transition",
+          command: true,
+          body: TransitionSchema,
+          answers: { 200: Transitioned, 202: Held },
+          problems: [
+            "gate-rejected",
+            "invalid-transition",
+            "approval-required",
+            "policy-violation",
+            "evidence-inconclusive",
+            "surface-claimed",
+          ],
+        },
+        (context) => {
+          const { targetState, ...rest } = context.req.valid("json");
+          return execute(context, dependencies, { type: "Transition", to: targetState, ...rest });
+        },
+      ),
+    );
 };

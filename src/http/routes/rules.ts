@@ -1,13 +1,58 @@
 /** Published rules of a scope: what the SDK evaluates. They hold nothing that a browser must not see. */
 import { Hono } from "hono";
+import * as v from "valibot";
 import { digestOf } from "../../canonical.ts";
+import { TargetingSchema } from "../../evaluation/targeting-schema.ts";
 import { publishRules } from "../../governance/publish.ts";
 import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
+import { endpoint } from "../endpoint.ts";
 import { conditional } from "../governed.ts";
+import { count, digest, State } from "../openapi/schemas.ts";
 
-export const rulesRoutes = ({ store, dataPlane }: AppDependencies): Hono<AppEnvironment> =>
-  new Hono<AppEnvironment>().get("/", async (context) => {
-    const published = await publishRules(store, context.get("scope"));
-    const rules = dataPlane === undefined ? published : { ...published, dataPlane };
-    return conditional(context, `"${digestOf(rules).slice(0, 32)}"`, { ...rules });
-  });
+const Rule = v.object({
+  name: v.string(),
+  state: State,
+  version: count,
+  digest,
+  epoch: count,
+  hashVersion: v.literal(1),
+  salt: v.string(),
+  subject: v.string(),
+  variants: v.array(
+    v.object({ key: v.string(), buckets: count, control: v.boolean(), payload: v.optional(v.unknown()) }),
+  ),
+  trafficBuckets: count,
+  targeting: v.optional(TargetingSchema),
+  assignmentPolicy: v.string(),
+});
+
+const RuleSet = v.object({
+  ruleSetVersion: v.literal(1),
+  tenant: v.string(),
+  environment: v.string(),
+  experiments: v.array(Rule),
+  dataPlane: v.optional(
+    v.object({ flushEvents: count, flushBytes: count, flushIntervalMs: count, sampling: v.number() }),
+  ),
+});
+
+export const rulesRoutes = (dependencies: AppDependencies) => {
+  const { store, dataPlane } = dependencies;
+  return new Hono<AppEnvironment>().get(
+    "/",
+    endpoint(
+      dependencies,
+      {
+        id: "readRules",
+        summary: "Published rules of a scope, for evaluation",
+        access: "evaluate",
+        answers: { 200: RuleSet, 304: null },
+      },
+      async (context) => {
+        const published = await publishRules(store, context.get("scope"));
+        const rules = dataPlane === undefined ? published : { ...published, dataPlane };
+        return conditional(context, `"${digestOf(rules).slice(0, 32)}"`, { ...rules });
+      },
+    ),
+  );
+};
