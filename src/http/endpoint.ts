@@ -23,7 +23,7 @@ export interface EndpointSpec {
   /** Parameters besides the scope; the handler gets them from `context.req.valid("query")`. */
   readonly query?: QueryEntries;
   /** A JSON body; the handler gets it from `context.req.valid("json")`. */
-  readonly body?: v.GenericSchema;
+  readonly body?: v.GenericSchema<unknown, object>;
   /** A JSON body that the handler reads itself, because there is more to it than a schema says. */
   readonly rawBody?: v.GenericSchema;
   /** Changes an experiment through its governor: takes `If-Match` and `Idempotency-Key`. */
@@ -35,7 +35,7 @@ export interface EndpointSpec {
 }
 
 const always = ["internal", "invalid-dsl"] as const;
-const inScope = ["invalid-request", "unauthenticated", "forbidden", "store-unavailable"] as const;
+const inScope = ["invalid-request", "unauthenticated", "forbidden", "rate-limited", "store-unavailable"] as const;
 const withBody = ["payload-too-large"] as const;
 const ofCommands = [
   "precondition-failed",
@@ -57,7 +57,7 @@ export const impliedCodes = (spec: EndpointSpec, path: string): readonly ErrorCo
 // The types are the same rules once more. `_data` of a TypedResponse exists for the compiler only, so nothing at run
 // time holds an answer to its schema: tests do, on every answer they get (test/support/contract.ts).
 
-type Nothing = Record<never, never>;
+type Nothing = object;
 type ScopeQuery = { tenant?: string; environment?: string };
 type BodySchema<Spec> = Spec extends { readonly body: infer Body extends v.GenericSchema }
   ? Body
@@ -140,8 +140,7 @@ export function endpoint(
     await guard(context);
     if (spec.query !== undefined) context.req.addValidatedData("query", parseQuery(spec.query, context.req.queries()));
     if (spec.body !== undefined) {
-      const body = await readJson(spec.body, context.req.raw, limits.requestBytes);
-      context.req.addValidatedData("json", Object(body));
+      context.req.addValidatedData("json", await readJson(spec.body, context.req.raw, limits.requestBytes));
     }
     return handler(context);
   };

@@ -7,6 +7,7 @@ import { staticRules } from "../../src/evaluation/rules.ts";
 import { decodeMessage } from "../../src/events/message.ts";
 import { parseEvent } from "../../src/events/validate.ts";
 import type { AppEnvironment } from "../../src/http/dependencies.ts";
+import { developmentIdentity } from "../../src/http/development-identity.ts";
 import { eventsRoutes } from "../../src/http/routes/events.ts";
 import { rule, ruleSet } from "./fixtures.ts";
 
@@ -20,6 +21,7 @@ const setup = (tenant: string) => {
   app.route(
     "/api/events",
     eventsRoutes({
+      identity: developmentIdentity({ enabled: true }),
       sendMessages(bodies) {
         messages.push(...bodies);
         return Promise.resolve();
@@ -29,7 +31,7 @@ const setup = (tenant: string) => {
   const errors: unknown[] = [];
   const experiments = createExperiments({
     rules: staticRules(ruleSet(rule())),
-    sink: httpSink({ url: "http://worker.example", fetch: async (url, request) => app.request(url, request) }),
+    sink: httpSink({ url: "http://127.0.0.1", fetch: async (url, request) => app.request(url, request) }),
     onError: (error) => errors.push(error),
   });
   const arrived = () =>

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { decodeMessage } from "../../src/events/message.ts";
 import { withScope } from "../../src/http/access.ts";
 import type { AppEnvironment } from "../../src/http/dependencies.ts";
+import { developmentIdentity } from "../../src/http/development-identity.ts";
 import { errorResponse } from "../../src/http/problem.ts";
 import { eventsRoutes } from "../../src/http/routes/events.ts";
 
@@ -23,6 +24,7 @@ const createIngest = (sendMessages?: (messages: readonly string[]) => Promise<vo
   app.route(
     "/api/events",
     eventsRoutes({
+      identity: developmentIdentity({ enabled: true }),
       sendMessages:
         sendMessages ??
         (async (messages) => {

@@ -1,12 +1,15 @@
-/** The HTTP API in process, on a memory store, with people who speak through headers. */
+/** The HTTP API in process, on a memory store, with people who speak through headers. Every answer is held to the OpenAPI document. */
 import * as v from "valibot";
+import { expect } from "vitest";
 import { memoryStore } from "../../adapters/store/memory.ts";
 import { createGovernor } from "../../src/governance/governor.ts";
 import type { GovernanceStore } from "../../src/governance/store.ts";
-import { createApp } from "../../src/http/app.ts";
+import { type AppType, createApp } from "../../src/http/app.ts";
 import type { AppDependencies } from "../../src/http/dependencies.ts";
 import { developmentIdentity } from "../../src/http/development-identity.ts";
+import { openApiDocument, type OpenApiDocument } from "../../src/http/openapi/document.ts";
 import { emptyCounts } from "../../src/ledger/counts.ts";
+import { contractMismatches } from "./contract.ts";
 import { policySetOf, type World } from "./scenario.ts";
 
 export interface Answer {
@@ -23,6 +26,8 @@ export interface Speaker {
 }
 
 export interface Api {
+  readonly app: AppType;
+  readonly send: (request: Request) => Promise<Response>;
   readonly as: (actor: string, roles: string, kind?: string) => Speaker;
   /** Requests without identity headers. */
   readonly anonymous: Speaker;
@@ -33,6 +38,9 @@ export interface Api {
 
 const Body = v.record(v.string(), v.unknown());
 
+/** The same for every app: it describes routes, not a deployment. */
+let document: OpenApiDocument | undefined;
+
 const speaker = (send: (request: Request) => Promise<Response>, identity: Record<string, string>): Speaker => {
   const ask = async (
     method: string,
@@ -41,10 +49,10 @@ const speaker = (send: (request: Request) => Promise<Response>, identity: Record
     body?: unknown,
   ): Promise<Answer> => {
     const init = body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) };
-    const response = await send(
-      new Request(`http://127.0.0.1${path}`, { method, headers: { ...identity, ...headers }, ...init }),
-    );
+    const request = new Request(`http://127.0.0.1${path}`, { method, headers: { ...identity, ...headers }, ...init });
+    const response = await send(request);
     const text = await response.text();
+    if (document !== undefined) expect(contractMismatches(document, request, response, text)).toEqual([]);
     return {
       status: response.status,
       headers: response.headers,
@@ -93,8 +101,11 @@ export const createApi = (world: World = {}, changes: Partial<AppDependencies> =
     report: (error) => reported.push(error),
     ...changes,
   });
+  document ??= openApiDocument(app);
   const send = async (request: Request): Promise<Response> => app.fetch(request);
   return {
+    app,
+    send,
     as: (actor, roles, kind) =>
       speaker(send, {
         "x-proviso-actor": actor,

@@ -133,23 +133,25 @@ const goodAnswers = (spec: EndpointSpec): readonly (readonly [string, Answer])[]
   });
 
 const problemAnswers = (codes: readonly ErrorCode[]): readonly (readonly [string, Answer])[] =>
-  [...new Set(codes.map(statusOf))].toSorted().map((status) => {
-    const here = [...new Set(codes.filter((code) => statusOf(code) === status))];
-    const schema: JsonSchema = {
-      allOf: [
-        { $ref: componentRef("Problem") },
-        { type: "object", properties: { status: { const: status }, code: { enum: here } } },
-      ],
-    };
-    return [
-      String(status),
-      {
-        description: here.map((code) => `\`${code}\`: ${titleOf(code)}`).join("; "),
-        ...(status === 429 || status === 503 ? { headers: retryAfter } : {}),
-        content: { "application/problem+json": { schema } },
-      },
-    ] as const;
-  });
+  [...new Set(codes.map(statusOf))]
+    .toSorted((a, b) => a - b)
+    .map((status) => {
+      const here = [...new Set(codes.filter((code) => statusOf(code) === status))];
+      const schema: JsonSchema = {
+        allOf: [
+          { $ref: componentRef("Problem") },
+          { type: "object", properties: { status: { const: status }, code: { enum: here } } },
+        ],
+      };
+      return [
+        String(status),
+        {
+          description: here.map((code) => `\`${code}\`: ${titleOf(code)}`).join("; "),
+          ...(status === 429 || status === 503 ? { headers: retryAfter } : {}),
+          content: { "application/problem+json": { schema } },
+        },
+      ] as const;
+    });
 
 /** One status can have an answer and a problem: each has its content type. */
 const responsesOf = (spec: EndpointSpec, path: string): Readonly<Record<string, Answer>> => {

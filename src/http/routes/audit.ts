@@ -47,12 +47,12 @@ const Verified = v.object({
 const verify = async (store: GovernanceStore, ref: ExperimentRef): Promise<Verification> => {
   const verifier = createVerifier();
   for (let after: number | null = 0; after !== null;) {
-    const page: Awaited<ReturnType<GovernanceStore["history"]>> = await store.history(ref, {
+    const found: Awaited<ReturnType<GovernanceStore["history"]>> = await store.history(ref, {
       after,
       limit: limits.heavyPageRows,
     });
-    verifier.add(page.events);
-    after = page.next;
+    verifier.add(found.events);
+    after = found.next;
   }
   return verifier.result();
 };

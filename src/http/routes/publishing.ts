@@ -38,7 +38,7 @@ const RollBackSchema = v.strictObject({
   transition: v.exactOptional(v.pipe(StateSchema, v.description("Move the lifecycle in the same commit"))),
 });
 
-const Published = v.object({
+export const Published = v.object({
   experimentName: v.string(),
   revision: count,
   state: State,

@@ -24,6 +24,9 @@ const Rule = v.object({
   trafficBuckets: count,
   targeting: v.optional(TargetingSchema),
   assignmentPolicy: v.string(),
+  killed: v.exactOptional(v.boolean()),
+  killedVariants: v.exactOptional(v.array(v.string())),
+  shipped: v.exactOptional(v.string()),
 });
 
 const RuleSet = v.object({

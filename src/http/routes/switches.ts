@@ -7,7 +7,8 @@ import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 import { execute } from "../governed.ts";
 import { count, Held, Killed, State } from "../openapi/schemas.ts";
-import { changeProblems, MetadataSchema, ReasonSchema } from "./lifecycle.ts";
+import { changeProblems, MetadataSchema, ReasonSchema, Transitioned } from "./lifecycle.ts";
+import { Published } from "./publishing.ts";
 
 const SwitchSchema = v.strictObject({
   on: v.pipe(v.boolean(), v.description("true: control is served at once; false: as resuming, it is decided")),
@@ -34,8 +35,6 @@ const Switched = v.object({
   killed: Killed,
   epoch: count,
 });
-
-const Broken = v.looseObject({ experimentName: v.string(), revision: count });
 
 export const switchRoutes = (dependencies: AppDependencies) =>
   new Hono<AppEnvironment>()
@@ -69,7 +68,7 @@ export const switchRoutes = (dependencies: AppDependencies) =>
           access: "breakGlass",
           command: true,
           body: BreakGlassSchema,
-          answers: { 200: Broken },
+          answers: { 200: v.union([Transitioned, Published]) },
           problems: [...changeProblems, "version-not-found"],
         },
         (context) => {
