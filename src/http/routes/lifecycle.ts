@@ -151,6 +151,7 @@ export const lifecycleRoutes = (dependencies: AppDependencies) => {
             "gate-rejected",
             "invalid-transition",
             "approval-required",
+            "approval-stale",
             "policy-violation",
             "evidence-inconclusive",
             "surface-claimed",
