@@ -103,6 +103,18 @@ try {
     (entry, index) =>
       `import * as entry${index} from ${JSON.stringify(entry)};\nexport const names${index} = Object.keys(entry${index});`,
   );
+  // Inference has to survive what the compiler wrote into the declarations.
+  typed.push(`
+import { createClient } from "proviso/client";
+const experiment = createClient("http://127.0.0.1").api.governance[":name"];
+export const stateOf = async (name: string): Promise<"Running" | null> => {
+  const answer = await experiment.$get({ param: { name } });
+  if (answer.status !== 200) return null;
+  const { state } = await answer.json();
+  return state === "Running" ? state : null;
+};
+// @ts-expect-error a decision that there is not
+void experiment.approvals.$post({ param: { name: "a" }, json: { decision: "maybe", changeDigest: "" } });`);
   writeFileSync(join(project, "types.ts"), `${typed.join("\n")}\n`);
   run(
     "npx",

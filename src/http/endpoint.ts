@@ -93,9 +93,15 @@ type CodesOf<Spec extends EndpointSpec> =
   | ([BodySchema<Spec>] extends [never] ? never : (typeof withBody)[number])
   | (Spec extends { readonly command: true } ? (typeof ofCommands)[number] : never)
   | (Spec extends { readonly problems: readonly (infer Code extends ErrorCode)[] } ? Code : never);
-type ProblemAnswers<Code extends ErrorCode> = Code extends ErrorCode
-  ? Response & TypedResponse<ProblemDocument<Code>, StatusOf<Code>, "json">
+type CodeUnder<Status, Code extends ErrorCode> = Code extends ErrorCode
+  ? StatusOf<Code> extends Status
+    ? Code
+    : never
   : never;
+/** One answer for each status, whatever the codes, so that the client's types stay small. */
+type ProblemAnswers<Code extends ErrorCode> = {
+  [Status in StatusOf<Code>]: Response & TypedResponse<ProblemDocument<CodeUnder<Status, Code>>, Status, "json">;
+}[StatusOf<Code>];
 type GoodAnswers<Answers> = {
   [Status in keyof Answers & StatusCode]: Response &
     (Answers[Status] extends v.GenericSchema

@@ -80,7 +80,12 @@ const admit = (input: unknown, scope: Scope): EncodedEvent | LocatedMessage => {
   return "message" in encoded ? { path: "", message: encoded.message } : encoded;
 };
 
-const Batch = v.union([v.object({ events: v.array(EnvelopeSchema) }), v.array(EnvelopeSchema), EnvelopeSchema]);
+/** Typed by the event's name: written out, its shape would stand in the client's types once for every answer. */
+const Batch: v.GenericSchema<{ events: EnvelopeInput[] } | EnvelopeInput[] | EnvelopeInput> = v.union([
+  v.object({ events: v.array(EnvelopeSchema) }),
+  v.array(EnvelopeSchema),
+  EnvelopeSchema,
+]);
 const Taken = v.object({
   accepted: count,
   rejected: v.array(v.object({ index: count, path: v.string(), message: v.string() })),

@@ -115,7 +115,7 @@ export const versionRoutes = (dependencies: AppDependencies) => {
           command: true,
           rawBody: WriteSchema,
           answers: { 200: Written, 201: Written },
-          problems: ["experiment-exists", "surface-claimed"],
+          problems: ["experiment-exists"],
         },
         async (context) => {
           const { experiment } = refToCreate(context);
