@@ -61,8 +61,9 @@ export const contractMismatches = (
   const operation = operationAt(document, method, path);
   const body = (): unknown => JSON.parse(text);
   if (operation === undefined) {
-    // The scope is read before it is known that there is no such route.
-    if (status !== 404 && status !== 400) return [`${status} from something that is no route`];
+    // The scope and the page's origin are looked at before it is known that there is no such route.
+    const foreign = status === 403 && request.headers.has("origin");
+    if (status !== 404 && status !== 400 && !foreign) return [`${status} from something that is no route`];
     return request.method === "HEAD" ? [] : problemMismatches(document, status, body());
   }
   const answer = operation.responses[status];
