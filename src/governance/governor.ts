@@ -9,7 +9,7 @@ import { refKey } from "../scope.ts";
 import type { Actor } from "./actor.ts";
 import { presentAnswer } from "./answer.ts";
 import { sealEvents } from "./chain.ts";
-import type { Decision, Evidence } from "./commands.ts";
+import type { Command, Decision, Evidence } from "./commands.ts";
 import { createBrakes } from "./brakes.ts";
 import { decide } from "./decide.ts";
 import { createDenialLimiter } from "./denial-limiter.ts";
@@ -19,10 +19,13 @@ import { createLocks } from "./locks.ts";
 import { createMemory } from "./memory.ts";
 import { personalValue } from "./personal.ts";
 import { etagOf, type ViewContext } from "./present.ts";
-import type { PolicySet } from "./policy-set.ts";
+import type { CustomPolicies } from "./policies/custom.ts";
+import type { ChangeContext } from "./policies/policy.ts";
+import { applicable, type PolicySet } from "./policy-set.ts";
 import { type ExperimentState, peopleOf } from "./state.ts";
 import type { Commit, GovernanceStore, Loaded, PersonalValue, Receipt, Snapshot } from "./store.ts";
 import { gatherEvidence, type Telemetry } from "./evidence.ts";
+import { subjectVersion } from "./proposals.ts";
 import { withReferences } from "./references.ts";
 import { fingerprintOf, parseAnswer, receiptKeyOf } from "./receipts.ts";
 import type { CommandInput } from "./request.ts";
@@ -62,6 +65,8 @@ export interface GovernorOptions {
   readonly store: GovernanceStore;
   readonly policySet: PolicySet;
   readonly telemetry: Telemetry;
+  /** Policies of the host, by the name that the policy set calls them by. */
+  readonly customPolicies?: CustomPolicies;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** Ids of events and proposals; time-ordered UUIDs. */
@@ -107,6 +112,7 @@ interface Draft {
 
 export const createGovernor = (options: GovernorOptions): Governor => {
   const { store, policySet, telemetry, now, id, salt, receiptLifetimeMs = dayMs, report = () => undefined } = options;
+  const { customPolicies = {} } = options;
   /** One command after another through evidence and decision … */
   const turns = createLocks();
   /** … and one commit after another. A brake takes no turn: it waits for the commit under way and for nothing else. */
@@ -156,9 +162,12 @@ export const createGovernor = (options: GovernorOptions): Governor => {
     const command = withReferences(request.command, (text) => refOf("text", text));
     const gathered = await gatherEvidence({
       ref: request.ref,
-      state,
-      command,
-      policySet,
+      applicable:
+        state !== null && command.type === "Transition"
+          ? applicable(policySet, "transition", state.lifecycle, command.to)
+          : null,
+      change: () => changeContext(request.ref.experiment, state, command, actor),
+      customPolicies,
       store,
       telemetry,
       report,
@@ -288,6 +297,29 @@ export const createGovernor = (options: GovernorOptions): Governor => {
         inFlight.delete(flight);
       }
     },
+  };
+};
+
+/** The change as the host's own policies see it: the same that `decide` judges. */
+const changeContext = (
+  experiment: string,
+  state: ExperimentState | null,
+  command: Command,
+  actor: ActorRecord,
+): ChangeContext => {
+  if (state === null || command.type !== "Transition") throw new TypeError("governor: policies judge transitions only");
+  const { configuration } = subjectVersion(state);
+  return {
+    experiment,
+    kind: "transition",
+    parameters: {},
+    actor,
+    from: state.lifecycle,
+    to: command.to,
+    configuration,
+    servingSince: state.servingSince === null ? null : Date.parse(state.servingSince),
+    servedTraffic: state.live !== null && isServing(state.lifecycle) ? state.live.configuration.traffic : 0,
+    trafficAfter: configuration.traffic,
   };
 };
 

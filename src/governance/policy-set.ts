@@ -31,6 +31,6 @@ export const applicable = (
   const gates = isBrake(to)
     ? []
     : set.gates.filter((gate) => gate.to === to && (gate.from === undefined || gate.from === from));
-  const policies = isBrake(to) ? [] : set.policies.filter((policy) => appliesTo(policy, to));
+  const policies = isBrake(to) ? [] : set.policies.filter((policy) => appliesTo(policy, kind, to));
   return { gates, policies, digest: digestOf({ kind, gates, policies }) };
 };

@@ -12,7 +12,7 @@ export const judgeTrafficLimit = (
   context: PolicyContext,
 ): PolicyVerdict => {
   const at = new Date(context.evidence.now).toISOString();
-  const wanted = context.configuration.traffic;
+  const wanted = context.trafficAfter;
   const evidence = { traffic: { source: "configuration", at, value: wanted } };
   if (wanted <= policy.maxTrafficPercentage) {
     return { compliant: true, reason: `traffic ${wanted} % is within ${policy.maxTrafficPercentage} %`, evidence };
