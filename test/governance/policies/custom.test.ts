@@ -1,3 +1,4 @@
+import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { memoryStore } from "../../../adapters/store/memory.ts";
 import { gatherEvidence } from "../../../src/governance/evidence.ts";
@@ -9,16 +10,22 @@ import {
   withRegisteredVersions,
 } from "../../../src/governance/policies/custom.ts";
 import { judgePolicy } from "../../../src/governance/policies/judge.ts";
-import type { ChangeContext } from "../../../src/governance/policies/policy.ts";
-import type { PolicyInput } from "../../../src/governance/policies/schema.ts";
+import type { ChangeContext, PolicyVerdict } from "../../../src/governance/policies/policy.ts";
+import { type PolicyInput, PolicySchema } from "../../../src/governance/policies/schema.ts";
 import { applicable } from "../../../src/governance/policy-set.ts";
 import { ref, startOfTime } from "../../support/scenario.ts";
 import { available, context, policy } from "./context.ts";
 
 const yes: CustomPolicy = { version: "1", judge: () => ({ compliant: true, reason: "fine", evidence: {} }) };
-const returning = (judge: (given: CustomPolicyContext) => unknown): CustomPolicy =>
-  // What a function in plain JavaScript may do: its promise is only a promise.
-  ({ version: "1", judge: async (given) => JSON.parse(JSON.stringify((await judge(given)) ?? null)) });
+/** What a function in plain JavaScript may hand back, whatever its type says. */
+const returning = (judge: () => unknown): CustomPolicy => ({
+  version: "1",
+  judge: async () =>
+    v.parse(
+      v.custom<PolicyVerdict>(() => true),
+      judge(),
+    ),
+});
 
 const { evidence: _evidence, ...change }: ReturnType<typeof context> = context();
 
@@ -71,8 +78,7 @@ describe("only what some policy wants is read", () => {
     [budget, ["change"]],
     [{ type: "minimumSample", minSubjects: 1 }, []],
   ] as const satisfies readonly (readonly [PolicyInput, readonly string[]])[])("%o: %j", async (input, wanted) => {
-    const copied = JSON.parse(JSON.stringify(input));
-    const { calls } = await gather([copied], { budget: yes });
+    const { calls } = await gather([v.parse(PolicySchema, input)], { budget: yes });
     expect(calls).toEqual(wanted);
   });
 
