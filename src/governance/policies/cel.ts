@@ -96,7 +96,7 @@ const telemetryOf = (reading: LedgerReading): ReadonlyMap<string, unknown> =>
       });
 
 /** What an expression sees. Whole numbers of our own are ints; every number of a configuration is a double, as in JSON. */
-const variablesOf = (context: PolicyContext): Record<string, unknown> => {
+const variablesOf = (context: PolicyContext, uses: ExpressionUses): Record<string, unknown> => {
   const { evidence, parameters } = context;
   return {
     experiment: record({
@@ -119,7 +119,8 @@ const variablesOf = (context: PolicyContext): Record<string, unknown> => {
     }),
     actor: record({ kind: context.actor.kind, roles: [...context.actor.roles] }),
     telemetry: telemetryOf(evidence.telemetry),
-    running: (evidence.others ?? [])
+    // There may be thousands of these, and few expressions look at them.
+    running: (uses.running ? (evidence.others ?? []) : [])
       .filter(({ state }) => holdsSurfaces(state))
       .map(({ name, state }) => record({ name, state })),
     now: new Date(evidence.now),
@@ -176,12 +177,13 @@ const parse = (text: string): ParsedExpression => {
         problem: `it yields ${checked.type ?? "something"} instead of true or false`,
         position: null,
       };
+    const uses = usesOf(nodes);
     const holds = (context: PolicyContext): boolean => {
-      const answer: unknown = evaluate(() => meter.run((): unknown => parsed(variablesOf(context))));
+      const answer: unknown = evaluate(() => meter.run((): unknown => parsed(variablesOf(context, uses))));
       if (typeof answer === "boolean") return answer;
       throw new PolicyFailure("the expression did not yield true or false");
     };
-    return { ok: true, expression: { uses: usesOf(nodes), holds } };
+    return { ok: true, expression: { uses, holds } };
   } catch (cause) {
     return problemOf(cause);
   }
