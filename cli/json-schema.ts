@@ -98,7 +98,8 @@ const isRuledScalar = (schema: JsonSchema): boolean =>
   schema.type === "integer" ||
   schema.type === "boolean" ||
   schema.enum !== undefined ||
-  (schema.type === "string" && (schema.pattern !== undefined || schema.maxLength !== undefined));
+  (schema.type === "string" &&
+    (schema.pattern !== undefined || schema.maxLength !== undefined || schema.format !== undefined));
 
 /** Lets every scalar with a rule be a `${NAME}` as well. A constant stays alone: it tells variants apart. */
 const withReferences = (schema: JsonSchema): JsonSchema => {

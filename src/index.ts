@@ -39,6 +39,14 @@ export {
   type Governor,
   type GovernorOptions,
 } from "./governance/governor.ts";
+export {
+  unregisteredPolicies,
+  withRegisteredVersions,
+  type CustomPolicies,
+  type CustomPolicy,
+  type CustomPolicyContext,
+} from "./governance/policies/custom.ts";
+export type { PolicyVerdict } from "./governance/policies/policy.ts";
 export { PolicySchema, type Policy, type PolicyInput } from "./governance/policies/schema.ts";
 export type { PolicySet } from "./governance/policy-set.ts";
 export { publishRules, ruleOf } from "./governance/publish.ts";

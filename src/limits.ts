@@ -34,6 +34,10 @@ export const limits = {
   rampSteps: 50,
   guardrails: 50,
   surfaces: 32,
+  /** Text of a CEL expression, and what judging one may cost: about one step for each operation and 16 characters. */
+  expressionCharacters: 2_000,
+  expressionSteps: 200_000,
+  fieldPathCharacters: 256,
   openProposals: 50,
   proposalComments: 100,
   scheduledChanges: 20,

@@ -4,10 +4,12 @@ import { d1Store, type D1DatabaseLike } from "../adapters/store/d1.ts";
 import { type Dsl, loadDsl, type LocatedError } from "../src/config/index.ts";
 import { parseDuration } from "../src/duration.ts";
 import { ProvisoError } from "../src/errors.ts";
+import { plannedShares } from "../src/evaluation/allocation.ts";
 import type { DataPlaneSettings } from "../src/evaluation/rule-set.ts";
 import { writeDeclared } from "../src/governance/declared.ts";
 import type { Telemetry } from "../src/governance/evidence.ts";
 import type { Governor, GovernorOptions } from "../src/governance/governor.ts";
+import { withHostFunctions } from "../src/governance/host-rules.ts";
 import type { PolicySet } from "../src/governance/policy-set.ts";
 import type { GovernanceStore } from "../src/governance/store.ts";
 import type { AppDependencies } from "../src/http/dependencies.ts";
@@ -17,7 +19,7 @@ import { cloudflareAccessIdentity, jwtIdentity } from "../src/http/jwt-identity.
 import { createRateLimiter, type RateLimiter, type RateLimits } from "../src/http/rate-limit.ts";
 import { parseTokens, tokenIdentity } from "../src/http/token-identity.ts";
 import { defaultScope, type ExperimentRef, refKey } from "../src/scope.ts";
-import { errorMetric } from "../src/ledger/batch.ts";
+import { ledgerFigures } from "../src/ledger/figures.ts";
 import type { ConsumerDependencies } from "./consumer.ts";
 import type { ExperimentStub, LedgerStub, WorkerEnv } from "./env.ts";
 import { reportError } from "./report.ts";
@@ -79,45 +81,39 @@ export const storeOf = (env: WorkerEnv, dsl: Dsl): GovernanceStore => {
 
 const ledgerOf = (env: WorkerEnv, ref: ExperimentRef): LedgerStub => env.LEDGERS.getByName(refKey(ref));
 
-const subjectsOf = (
-  rows: readonly { readonly variant: string; readonly subjects: number }[],
-  variant: string,
-): number => rows.filter((row) => row.variant === variant).reduce((sum, row) => sum + row.subjects, 0);
-
-/** Error rates from the ledger: Error events are the binary metric `error`, counted in the assigned arm. */
-const ledgerTelemetry = (env: WorkerEnv): Telemetry => ({
+/** Figures of the live epoch, from the experiment's ledger and the plan that its state holds. */
+const ledgerTelemetry = (env: WorkerEnv, store: GovernanceStore): Telemetry => ({
   async read(ref) {
-    const { arms, metrics } = await ledgerOf(env, ref).counts();
-    const totals = metrics.find(({ metric, kind }) => metric === errorMetric && kind === "binary")?.arms ?? [];
-    const failures = totals.map((arm) => ({ variant: arm.variant, subjects: Number(arm.sum) }));
-    const rates = [...new Set(arms.map((arm) => arm.variant))]
-      .map((variant) => ({ variant, rate: subjectsOf(failures, variant) / subjectsOf(arms, variant) }))
-      .filter(({ rate }) => Number.isFinite(rate))
-      .toSorted((a, b) => b.rate - a.rate);
-    return {
-      exposed: arms.reduce((sum, arm) => sum + arm.subjects, 0),
-      worstErrorRate: rates[0]?.rate ?? 0,
-      worstVariant: rates[0]?.variant ?? null,
-      subjects: Object.fromEntries(arms.map(({ variant }) => [variant, subjectsOf(arms, variant)])),
-      sampleRatio: null,
-    };
+    const loaded = await store.load(ref);
+    if (loaded === null) throw new ProvisoError("experiment-not-found", `there is no experiment ${ref.experiment}`);
+    const { epoch, live, latest, earlierPlans } = loaded.snapshot.state;
+    const planned = plannedShares((live ?? latest).configuration.variants);
+    const earlier = earlierPlans.map((plan) => ({ epoch: plan.epoch, arms: plannedShares(plan.variants) }));
+    const counts = await ledgerOf(env, ref).counts({ plans: [...earlier, { epoch, arms: planned }] });
+    return ledgerFigures({ counts, epoch, planned, earlier });
   },
 });
 
 const hexDigits = (bytes: Uint8Array): string =>
   Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-const policySetOf = ({ governance }: Dsl): PolicySet => ({
-  gates: governance.approvalGates,
-  policies: governance.policies,
-  ...(governance.breakGlass === undefined ? {} : { breakGlass: governance.breakGlass }),
-});
+/** A deployment from a file has no functions of a host: a rule that names one is an error of the file. */
+const policySetOf = ({ governance }: Dsl): PolicySet =>
+  withHostFunctions(
+    {
+      gates: governance.approvalGates,
+      policies: governance.policies,
+      ...(governance.breakGlass === undefined ? {} : { breakGlass: governance.breakGlass }),
+    },
+    {},
+    {},
+  );
 
 export const governorOptions = (env: WorkerEnv, dsl: Dsl, store: GovernanceStore): GovernorOptions => ({
   store,
   policySet: policySetOf(dsl),
   guardrailIntervalMs: parseDuration(dsl.governance.guardrailInterval) ?? 60_000,
-  telemetry: ledgerTelemetry(env),
+  telemetry: ledgerTelemetry(env, store),
   now: Date.now,
   report: reportError,
   id: uuidv7,

@@ -2,6 +2,10 @@
  * Rules between the parts of a configuration. They look at whatever could be understood, also when other parts are
  * wrong, so that one wrong number does not hide them.
  */
+import { type MetricKind, metricKinds } from "../experiment.ts";
+import { parseExpression } from "../governance/policies/cel.ts";
+import { errorMetric } from "../ledger/batch.ts";
+import { limits } from "../limits.ts";
 import { allowedTransitions, canTransition, type LifecycleState, parseState } from "../lifecycle.ts";
 import { type Finding, quote, type Reading } from "./finding.ts";
 import { nearest } from "./nearest.ts";
@@ -141,6 +145,157 @@ const unknownConflicts: Check = (dsl, { describe, isSecret }) => {
   );
 };
 
+/** A policy's expression is parsed here, not in the schema: what the parser says may quote what must not be shown. */
+const expressions: Check = (dsl, { isSecret }) =>
+  items(member(member(dsl, "governance"), "policies")).flatMap((policy, index): readonly Finding[] => {
+    const expression = text(member(policy, "expression"));
+    if (member(policy, "type") !== "expression" || expression === undefined) return [];
+    // The schema says what is wrong with these.
+    if (expression === "" || expression.length > limits.expressionCharacters) return [];
+    const parsed = parseExpression(expression);
+    if (parsed.ok) return [];
+    const path = ["governance", "policies", index, "expression"];
+    const place = parsed.position === null ? "" : ` (character ${parsed.position})`;
+    const problem = isSecret(path) ? "" : `: ${parsed.problem.replaceAll(/\s+/g, " ").slice(0, 200)}${place}`;
+    return [
+      {
+        path,
+        at: "value",
+        what: `the expression cannot be understood${problem}`,
+        allowed: "a CEL expression that yields true or false",
+      },
+    ];
+  });
+
+interface Holder {
+  /** Of its place in the list of surfaces. */
+  readonly path: Path;
+  readonly name: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+const instant = (value: unknown): number => Date.parse(text(value) ?? "");
+
+/** Who declares each surface, in the order of the file. An experiment without a start has no time that is known. */
+const holdersBySurface = (dsl: unknown, { describe }: Context): ReadonlyMap<string, readonly Holder[]> => {
+  const holders = new Map<string, Holder[]>();
+  items(member(dsl, "experiments")).forEach((experiment, index) => {
+    const schedule = member(experiment, "schedule");
+    const end = member(schedule, "end") === undefined ? Infinity : instant(member(schedule, "end"));
+    const start = instant(member(schedule, "start"));
+    const name = describe(["experiments", index, "name"]);
+    const seen = new Set<string>();
+    items(member(experiment, "surfaces")).forEach((surface, position) => {
+      if (typeof surface !== "string" || seen.has(surface)) return;
+      seen.add(surface);
+      const path = ["experiments", index, "surfaces", position];
+      holders.set(surface, [...(holders.get(surface) ?? []), { path, name, start, end }]);
+    });
+  });
+  return holders;
+};
+
+const overlap = (one: Holder, other: Holder): boolean => one.start < other.end && other.start < one.end;
+
+/** For each experiment but the first that declares a surface: an earlier one it meets there for sure, or may meet. */
+const sharedSurfaces = (dsl: unknown, context: Context, wanted: "certain" | "possible"): readonly Finding[] =>
+  [...holdersBySurface(dsl, context).values()].flatMap((holders) =>
+    holders.slice(1).flatMap((later, index): readonly Finding[] => {
+      const earlier = holders.slice(0, index + 1);
+      const met = earlier.find((holder) => overlap(holder, later));
+      const other = wanted === "certain" ? met : met === undefined ? earlier[0] : undefined;
+      if (other === undefined) return [];
+      const surface = context.describe(later.path);
+      const both = `${later.name} and ${other.name}`;
+      return [
+        {
+          path: later.path,
+          at: "value",
+          what:
+            wanted === "certain"
+              ? `${both} both hold the surface ${surface}, and their schedules overlap`
+              : `${both} both hold the surface ${surface}, so they cannot run at the same time`,
+          allowed: wanted === "certain" ? "schedules that follow each other" : "one after the other",
+        },
+      ];
+    }),
+  );
+
+const overlappingSchedules: Check = (dsl, context) => sharedSurfaces(dsl, context, "certain");
+const contestedSurfaces: Check = (dsl, context) => sharedSurfaces(dsl, context, "possible");
+
+interface Watched {
+  readonly path: Path;
+  readonly metric: string;
+  readonly kind: string;
+  readonly kindIsDefault: boolean;
+  /** Kinds by metric; undefined where what stands there is none. */
+  readonly declared: ReadonlyMap<string, MetricKind | undefined>;
+  /** Names of metrics that may be shown. */
+  readonly shown: readonly string[];
+}
+
+const guardrails = (dsl: unknown, { isSecret }: Context): readonly Watched[] =>
+  items(member(dsl, "experiments")).flatMap((experiment, index) => {
+    const metrics = items(member(experiment, "metrics")).flatMap((metric, position) => {
+      const name = text(member(metric, "name"));
+      const kind = metricKinds.find((known) => known === member(metric, "kind"));
+      const secret = isSecret(["experiments", index, "metrics", position, "name"]);
+      return name === undefined ? [] : [{ name, kind, secret }];
+    });
+    // Error events are counted under this name, declared or not.
+    const known = metrics.some(({ name }) => name === errorMetric)
+      ? metrics
+      : [...metrics, { name: errorMetric, kind: "binary" as const, secret: false }];
+    const declared = new Map(known.map(({ name, kind }) => [name, kind]));
+    const shown = known.flatMap(({ name, secret }) => (secret ? [] : [name]));
+    return items(member(experiment, "guardrails")).flatMap((guardrail, position): readonly Watched[] => {
+      const metric = text(member(guardrail, "metric"));
+      const written = member(guardrail, "kind");
+      const kind = written === undefined ? "binary" : text(written);
+      const path = ["experiments", index, "guardrails", position];
+      return metric === undefined || kind === undefined
+        ? []
+        : [{ path, metric, kind, kindIsDefault: written === undefined, declared, shown }];
+    });
+  });
+
+/** Metrics need not be declared to be counted, but a misspelled one is never counted, and its guardrail never acts. */
+const undeclaredGuardrails: Check = (dsl, context) =>
+  guardrails(dsl, context).flatMap(({ path, metric, declared, shown }): readonly Finding[] => {
+    if (declared.has(metric)) return [];
+    const place = [...path, "metric"];
+    const near = context.isSecret(place) ? undefined : nearest(metric, shown);
+    return [
+      {
+        path: place,
+        at: "value",
+        what: `the guardrail's metric ${context.describe(place)} is not among the metrics of this experiment`,
+        allowed: shown.map(quote).join(", "),
+        suggestion: near === undefined ? undefined : { text: near, quoted: true },
+      },
+    ];
+  });
+
+/** A metric is counted by kind: a guardrail that watches another kind than is sent would never act. */
+const contradictingGuardrails: Check = (dsl, context) =>
+  guardrails(dsl, context).flatMap(({ path, metric, kind, kindIsDefault, declared }): readonly Finding[] => {
+    const wanted = declared.get(metric);
+    if (wanted === undefined || wanted === kind) return [];
+    const shown = context.describe([...path, "metric"]);
+    return [
+      {
+        path: [...path, kindIsDefault ? "metric" : "kind"],
+        at: "value",
+        what: kindIsDefault
+          ? `found a guardrail on ${shown} without a kind, which is binary`
+          : `found a guardrail on ${shown} of kind ${context.describe([...path, "kind"])}`,
+        allowed: `kind: ${wanted}, as the metric is counted`,
+      },
+    ];
+  });
+
 const idleDatabase: Check = (dsl, { describe }) => {
   const persistence = member(member(dsl, "governance"), "persistence");
   const type = text(member(persistence, "type"))?.toLowerCase();
@@ -183,8 +338,23 @@ const idleKinds: Check = (dsl) => {
   ];
 };
 
-const errorChecks: readonly Check[] = [experimentNames, policyNames, uselessGates, openCors, idleKinds];
-const warningChecks: readonly Check[] = [unreachableGates, unknownConflicts, idleDatabase];
+const errorChecks: readonly Check[] = [
+  experimentNames,
+  policyNames,
+  uselessGates,
+  openCors,
+  idleKinds,
+  expressions,
+  overlappingSchedules,
+  contradictingGuardrails,
+];
+const warningChecks: readonly Check[] = [
+  unreachableGates,
+  unknownConflicts,
+  idleDatabase,
+  contestedSurfaces,
+  undeclaredGuardrails,
+];
 
 /** Runs every rule; the paths in what it returns are those of the file. */
 export const crossCheck = (

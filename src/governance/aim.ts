@@ -22,7 +22,7 @@ export const askedBy = (state: ExperimentState | null, command: Command): Asked 
   if (state === null) return null;
   switch (command.type) {
     case "Transition":
-      return { aim: transitionTo(command.to) };
+      return { aim: transitionTo(command.to, command.outcome === undefined ? {} : { outcome: command.outcome }) };
     case "Publish":
       return { aim: publishing(state) };
     case "RollBack":

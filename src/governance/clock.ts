@@ -2,7 +2,14 @@
 import { isServing } from "../lifecycle.ts";
 import type { ExperimentRef } from "../scope.ts";
 import { clockActors, type DueCommand, nextDue, nextWake } from "./due.ts";
-import { type GuardrailReading, isMissing, type Telemetry, withinDeadline } from "./evidence.ts";
+import {
+  evidenceDeadlineMs,
+  type GuardrailReading,
+  isMissing,
+  type Telemetry,
+  unreadable,
+  withinDeadline,
+} from "./evidence.ts";
 import type { CommandAnswer, CommandRequest } from "./governor.ts";
 import type { ExperimentState } from "./state.ts";
 import type { GovernanceStore } from "./store.ts";
@@ -39,8 +46,8 @@ const readGuardrails = async (
 ): Promise<readonly GuardrailReading[]> => {
   const declared = state.live?.configuration.guardrails ?? [];
   if (telemetry.guardrails === undefined || declared.length === 0 || !isServing(state.lifecycle)) return [];
-  const readings = await withinDeadline(telemetry.guardrails(ref, state), report);
-  return isMissing(readings) ? [] : readings.toSorted((a, b) => strength[a.action] - strength[b.action]);
+  const readings = await withinDeadline(telemetry.guardrails(ref, state), evidenceDeadlineMs, unreadable, report);
+  return isMissing(readings) ? [] : readings.answer.toSorted((a, b) => strength[a.action] - strength[b.action]);
 };
 
 const watchGuardrails = async (ref: ExperimentRef, state: ExperimentState, clock: Clock): Promise<void> => {

@@ -16,7 +16,7 @@ import type {
 } from "./events.ts";
 import { evolve } from "./evolve.ts";
 import { judgePolicy } from "./policies/judge.ts";
-import { type PolicyContext, type PolicyResult, presentPolicyResult } from "./policies/policy.ts";
+import { type ChangeContext, type PolicyContext, type PolicyResult, presentPolicyResult } from "./policies/policy.ts";
 import { approvalRules, type ApplicablePolicySet } from "./policy-set.ts";
 import {
   type Aim,
@@ -75,17 +75,17 @@ const rampAfter = (state: ExperimentState, aim: Aim, now: number): RampPosition 
   }
 };
 
-/** Everything that policies look at for a change, as of this state and this evidence. */
-export const policyContext = (
+/** The change as policies see it, before anything is looked up for it. */
+export const changeContext = (
+  experiment: string,
   state: ExperimentState,
   aim: Aim,
   asker: ActorRecord,
-  evidence: Pick<Evidence, "ref"> & PolicyContext["evidence"],
-): PolicyContext => {
+  now: number,
+): ChangeContext => {
   const { configuration } = subjectVersion(state, aim.kind);
-  const serves = isServing(aim.to);
   return {
-    experiment: evidence.ref.experiment,
+    experiment,
     kind: aim.kind,
     parameters: aim.parameters,
     actor: asker,
@@ -94,10 +94,20 @@ export const policyContext = (
     configuration,
     servingSince: state.servingSince === null ? null : Date.parse(state.servingSince),
     servedTraffic: servedTraffic(state),
-    trafficAfter: serves ? effectiveTraffic(configuration, rampAfter(state, aim, evidence.now)) : 0,
-    evidence,
+    trafficAfter: isServing(aim.to) ? effectiveTraffic(configuration, rampAfter(state, aim, now)) : 0,
   };
 };
+
+/** Everything that policies look at for a change, as of this state and this evidence. */
+export const policyContext = (
+  state: ExperimentState,
+  aim: Aim,
+  asker: ActorRecord,
+  evidence: Pick<Evidence, "ref"> & PolicyContext["evidence"],
+): PolicyContext => ({
+  ...changeContext(evidence.ref.experiment, state, aim, asker, evidence.now),
+  evidence,
+});
 
 /** What was looked up, as far as it was. */
 const observedIn = ({ telemetry, others }: Evidence, set: ApplicablePolicySet): { readonly observed?: Observed } => {

@@ -32,7 +32,9 @@ export interface DryRun {
   readonly policies: readonly PolicyEvaluation[];
 }
 
-type Parts = Required<Pick<GovernorOptions, "store" | "policySet" | "customGates" | "telemetry" | "now" | "report">>;
+type Parts = Required<
+  Pick<GovernorOptions, "store" | "policySet" | "customGates" | "customPolicies" | "telemetry" | "now" | "report">
+>;
 
 const nothingClaimed: LedgerFigures = {
   exposed: 0,

@@ -1,9 +1,20 @@
 /** Looks up, before the decision, what the policies of one change will want to know. Under a deadline, outside any lock of the store. */
+import { parseDuration } from "../duration.ts";
 import { limits } from "../limits.ts";
 import type { ExperimentRef } from "../scope.ts";
 import type { GuardrailFinding } from "./events.ts";
 import type { ExperimentState } from "./state.ts";
-import type { LedgerFigures, LedgerReading, PolicyEvidence, OtherExperiment } from "./policies/policy.ts";
+import { type CustomPolicies, readVerdict, registeredPolicy } from "./policies/custom.ts";
+import { needsOf, policyName } from "./policies/judge.ts";
+import type {
+  ChangeContext,
+  CustomAnswer,
+  LedgerFigures,
+  LedgerReading,
+  OtherExperiment,
+  PolicyEvidence,
+} from "./policies/policy.ts";
+import type { Policy } from "./policies/schema.ts";
 import type { ApplicablePolicySet } from "./policy-set.ts";
 import type { GovernanceStore } from "./store.ts";
 
@@ -28,8 +39,11 @@ export interface GuardrailReading {
 
 interface Question {
   readonly ref: ExperimentRef;
-  /** The rules that decide the change; null when none do. */
+  /** The policies of the change; null where nothing is decided by policies. */
   readonly applicable: ApplicablePolicySet | null;
+  /** The change, for the host's own policies. Asked for only when there is one. */
+  readonly change: () => ChangeContext;
+  readonly customPolicies: CustomPolicies;
   readonly store: GovernanceStore;
   readonly telemetry: Telemetry;
   readonly now: number;
@@ -37,35 +51,47 @@ interface Question {
 }
 
 /** A policy must not keep a change waiting for a ledger that does not answer. */
-const deadlineMs = 2_000;
+export const evidenceDeadlineMs = 2_000;
 
 /** Stands for an answer that did not come; its cause is reported, and never told: it may hold what must not be. */
 export type Missing = { readonly missing: string };
 
-export const withinDeadline = async <T>(task: Promise<T>, report: Question["report"]): Promise<T | Missing> => {
+export const withinDeadline = async <T>(
+  task: Promise<T>,
+  limitMs: number,
+  otherwise: string,
+  report: Question["report"],
+): Promise<{ readonly answer: T } | Missing> => {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<Missing>((resolve) => {
-    timer = setTimeout(() => resolve({ missing: `no answer within ${deadlineMs} ms` }), deadlineMs);
+    timer = setTimeout(() => resolve({ missing: `no answer within ${limitMs} ms` }), limitMs);
   });
-  const failed = task.catch((cause: unknown): Missing => {
-    report(cause);
-    return { missing: "it could not be read" };
-  });
+  const settled = task.then(
+    (answer) => ({ answer }),
+    (cause: unknown): Missing => {
+      report(cause);
+      return { missing: otherwise };
+    },
+  );
   try {
-    return await Promise.race([failed, late]);
+    return await Promise.race([settled, late]);
   } finally {
     if (timer !== undefined) clearTimeout(timer);
   }
 };
 
+/** True for an answer that did not come. */
 export const isMissing = (answer: object): answer is Missing => "missing" in answer;
+
+/** What the record says of a source that failed. */
+export const unreadable = "it could not be read";
 
 const readTelemetry = async ({ ref, telemetry, now, report }: Question): Promise<LedgerReading> => {
   const at = new Date(now).toISOString();
-  const answer = await withinDeadline(telemetry.read(ref), report);
-  return isMissing(answer)
-    ? { status: "unavailable", at, reason: answer.missing }
-    : { status: "available", at, ...answer };
+  const read = await withinDeadline(telemetry.read(ref), evidenceDeadlineMs, unreadable, report);
+  return "missing" in read
+    ? { status: "unavailable", at, reason: read.missing }
+    : { status: "available", at, ...read.answer };
 };
 
 /** States from which an experiment serves, or could with its next transition. */
@@ -87,19 +113,47 @@ const listStartable = async ({ ref, store }: Question): Promise<readonly OtherEx
 };
 
 const readOthers = async (question: Question): Promise<PolicyEvidence["others"]> => {
-  const answer = await withinDeadline(listStartable(question), question.report);
-  return isMissing(answer) ? null : answer;
+  const read = await withinDeadline(listStartable(question), evidenceDeadlineMs, unreadable, question.report);
+  return "missing" in read ? null : read.answer;
+};
+
+type Custom = Extract<Policy, { type: "custom" }>;
+
+/** Asks one policy of the host, for no longer than it may take. Its own words on a failure go to the report alone. */
+const askCustom = async (policy: Custom, change: ChangeContext, question: Question): Promise<CustomAnswer> => {
+  const found = registeredPolicy(policy, question.customPolicies);
+  if ("problem" in found) return { failed: found.problem };
+  const abort = new AbortController();
+  const limitMs = parseDuration(policy.timeLimit) ?? 0;
+  const { ref, now, report } = question;
+  // Within a function, so that one that throws before its first await fails like any other.
+  const ask = async (): Promise<unknown> =>
+    found.judge({ ref, change, parameters: policy.parameters ?? {}, now, signal: abort.signal });
+  const read = await withinDeadline(ask(), limitMs, "it threw", report);
+  if (!("missing" in read)) return readVerdict(read.answer);
+  abort.abort();
+  return { failed: read.missing };
+};
+
+const askHost = async (policies: readonly Policy[], question: Question): Promise<PolicyEvidence["custom"]> => {
+  const asked = policies.filter((policy) => policy.type === "custom");
+  if (asked.length === 0) return {};
+  const change = question.change();
+  const answers = await Promise.all(asked.map((policy) => askCustom(policy, change, question)));
+  return Object.fromEntries(
+    asked.map((policy, index) => [policyName(policy), answers[index] ?? { failed: "it was not asked" }]),
+  );
 };
 
 export const gatherEvidence = async (question: Question): Promise<PolicyEvidence> => {
   const { applicable, now } = question;
-  const nothing: LedgerReading = { status: "unavailable", at: new Date(now).toISOString(), reason: "not asked for" };
-  if (applicable === null) return { now, telemetry: nothing, others: [], custom: {} };
-  const { policies } = applicable;
-  const wants = (type: (typeof policies)[number]["type"]): boolean => policies.some((policy) => policy.type === type);
-  const [telemetry, others] = await Promise.all([
-    wants("errorRate") ? readTelemetry(question) : nothing,
-    wants("conflictPrevention") ? readOthers(question) : [],
+  const policies = applicable?.policies ?? [];
+  const notAsked: LedgerReading = { status: "unavailable", at: new Date(now).toISOString(), reason: "not asked for" };
+  const needs = policies.map(needsOf);
+  const [telemetry, others, custom] = await Promise.all([
+    needs.some((need) => need.telemetry) ? readTelemetry(question) : notAsked,
+    needs.some((need) => need.others) ? readOthers(question) : [],
+    askHost(policies, question),
   ]);
-  return { now, telemetry, others, custom: {} };
+  return { now, telemetry, others, custom };
 };

@@ -13,7 +13,9 @@ import type { CustomGates } from "./custom-gates.ts";
 import type { Outcome } from "./events.ts";
 import type { Telemetry } from "./evidence.ts";
 import type { GateInput } from "./gates/schema.ts";
+import { withHostFunctions } from "./host-rules.ts";
 import { type CommandAnswer, createGovernor, type GovernorOptions } from "./governor.ts";
+import type { CustomPolicies } from "./policies/custom.ts";
 import type { PolicyInput } from "./policies/schema.ts";
 import type { PolicySet } from "./policy-set.ts";
 import { presentSnapshot } from "./present.ts";
@@ -28,7 +30,9 @@ export interface GovernanceOptions extends Partial<
   readonly gates?: readonly GateInput[];
   readonly policies?: readonly PolicyInput[];
   readonly breakGlass?: NonNullable<DslInput["governance"]>["breakGlass"];
+  /** Functions behind gates and policies of type `custom`, by the names that the rules call them. */
   readonly customGates?: CustomGates;
+  readonly customPolicies?: CustomPolicies;
   /** Left out: nothing is measured, and policies that ask for measurements say that they are missing. */
   readonly telemetry?: Telemetry;
 }
@@ -74,7 +78,8 @@ const hexDigits = (bytes: Uint8Array): string =>
   Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** The rules as the DSL checks them: what a file may not say, code may not either. */
-const rulesOf = ({ gates = [], policies = [], breakGlass }: GovernanceOptions): PolicySet => {
+const rulesOf = (options: GovernanceOptions): PolicySet => {
+  const { gates = [], policies = [], breakGlass, customGates = {}, customPolicies = {} } = options;
   const defined = defineDsl({
     governance: {
       approvalGates: [...gates],
@@ -87,12 +92,9 @@ const rulesOf = ({ gates = [], policies = [], breakGlass }: GovernanceOptions): 
     const sentences = errors.map(({ path, message }) => `${path} ${message}`).join("; ");
     throw new ProvisoError("invalid-dsl", `these rules are not valid: ${sentences}`, { errors });
   }
-  const { governance } = defined.value;
-  return {
-    gates: governance.approvalGates,
-    policies: governance.policies,
-    ...(governance.breakGlass === undefined ? {} : { breakGlass: governance.breakGlass }),
-  };
+  const { approvalGates, policies: checked, breakGlass: glass } = defined.value.governance;
+  const set = { gates: approvalGates, policies: checked, ...(glass === undefined ? {} : { breakGlass: glass }) };
+  return withHostFunctions(set, customGates, customPolicies);
 };
 
 const parsed = <Schema extends v.GenericSchema>(schema: Schema, value: unknown): v.InferOutput<Schema> => {

@@ -19,6 +19,7 @@ import { createLocks } from "./locks.ts";
 import { createMemory } from "./memory.ts";
 import { personalValue } from "./personal.ts";
 import { etagOf, type ViewContext } from "./present.ts";
+import type { CustomPolicies } from "./policies/custom.ts";
 import type { PolicySet } from "./policy-set.ts";
 import { type ExperimentState, peopleOf } from "./state.ts";
 import type { Commit, GovernanceStore, Loaded, PersonalValue, Receipt, Snapshot } from "./store.ts";
@@ -76,6 +77,8 @@ export interface GovernorOptions {
   readonly store: GovernanceStore;
   readonly policySet: PolicySet;
   readonly telemetry: Telemetry;
+  /** Policies of the host, by the name that the policy set calls them by. */
+  readonly customPolicies?: CustomPolicies;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** Ids of events and proposals; time-ordered UUIDs. */
@@ -131,7 +134,7 @@ interface Draft {
 
 export const createGovernor = (options: GovernorOptions): Governor => {
   const { store, policySet, telemetry, now, id, salt, receiptLifetimeMs = dayMs, report = () => undefined } = options;
-  const { customGates = {}, guardrailIntervalMs = minuteMs, wake } = options;
+  const { customGates = {}, customPolicies = {}, guardrailIntervalMs = minuteMs, wake } = options;
   /** One command after another through evidence and decision … */
   const turns = createLocks();
   /** … and one commit after another. A brake takes no turn: it waits for the commit under way and for nothing else. */
@@ -186,6 +189,7 @@ export const createGovernor = (options: GovernorOptions): Governor => {
       actor,
       policySet,
       customGates,
+      customPolicies,
       store,
       telemetry,
       report,
@@ -320,7 +324,8 @@ export const createGovernor = (options: GovernorOptions): Governor => {
 
   return {
     execute,
-    evaluate: (question) => evaluateMove(question, { store, policySet, customGates, telemetry, now, report }),
+    evaluate: (question) =>
+      evaluateMove(question, { store, policySet, customGates, customPolicies, telemetry, now, report }),
     tick: (ref) => runClock(ref, { store, telemetry, now, report, guardrailIntervalMs, execute }),
   };
 };

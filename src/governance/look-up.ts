@@ -3,10 +3,18 @@ import { digestOf } from "../canonical.ts";
 import type { ExperimentRef } from "../scope.ts";
 import { askedBy } from "./aim.ts";
 import type { Command, Evidence } from "./commands.ts";
-import { policyContext } from "./decide-change.ts";
+import { changeContext, policyContext } from "./decide-change.ts";
 import type { ActorRecord } from "./events.ts";
-import { gatherEvidence, type Telemetry, withinDeadline, isMissing } from "./evidence.ts";
+import {
+  evidenceDeadlineMs,
+  gatherEvidence,
+  isMissing,
+  type Telemetry,
+  unreadable,
+  withinDeadline,
+} from "./evidence.ts";
 import { askCustomGates, type CustomGates } from "./custom-gates.ts";
+import type { CustomPolicies } from "./policies/custom.ts";
 import type { PolicySet } from "./policy-set.ts";
 import { rulesFor } from "./proposals.ts";
 import type { ExperimentState } from "./state.ts";
@@ -19,6 +27,7 @@ export interface Question {
   readonly actor: ActorRecord;
   readonly policySet: PolicySet;
   readonly customGates: CustomGates;
+  readonly customPolicies: CustomPolicies;
   readonly store: GovernanceStore;
   readonly telemetry: Telemetry;
   readonly now: number;
@@ -44,11 +53,8 @@ const targetOf = async ({ command, store, ref }: Question): Promise<Evidence["ta
 const resultsDigestOf = async (question: Question, endsAs: string | null): Promise<string | null> => {
   const { state, telemetry, ref, report } = question;
   if (endsAs !== "Archived" || state === null || state.live === null || telemetry.results === undefined) return null;
-  const results = await withinDeadline(
-    telemetry.results(ref, state).then((value) => ({ value })),
-    report,
-  );
-  return isMissing(results) ? null : digestOf(results.value);
+  const results = await withinDeadline(telemetry.results(ref, state), evidenceDeadlineMs, unreadable, report);
+  return isMissing(results) ? null : digestOf(results.answer);
 };
 
 export const lookUp = async (question: Question): Promise<LookedUp> => {
@@ -56,7 +62,14 @@ export const lookUp = async (question: Question): Promise<LookedUp> => {
   const asked = askedBy(state, command);
   const applicable = state === null || asked === null ? null : rulesFor(policySet, state, asked.aim);
   const [gathered, target, resultsDigest] = await Promise.all([
-    gatherEvidence({ ...question, applicable }),
+    gatherEvidence({
+      ...question,
+      applicable,
+      change: () => {
+        if (state === null || asked === null) throw new TypeError("look-up: no change to look at");
+        return changeContext(ref.experiment, state, asked.aim, asked.onBehalfOf ?? actor, now);
+      },
+    }),
     targetOf(question),
     resultsDigestOf(question, asked?.aim.to ?? null),
   ]);

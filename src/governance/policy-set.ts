@@ -60,7 +60,10 @@ export const applicable = (
   to: LifecycleState,
 ): ApplicablePolicySet => {
   const gates = gatesOf(set, kind, from, to);
-  const policies = kind === "transition" && isBrake(to) ? [] : set.policies.filter((policy) => appliesTo(policy, to));
+  // Serving again after a kill switch is judged as resuming is.
+  const asked = kind === "revive" ? "transition" : kind;
+  const policies =
+    kind === "transition" && isBrake(to) ? [] : set.policies.filter((policy) => appliesTo(policy, asked, to));
   return { gates, policies, digest: digestOf({ kind, gates, policies }) };
 };
 

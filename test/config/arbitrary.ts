@@ -1,6 +1,9 @@
 /** Valid configurations as a person could write them, for property tests. */
 import * as fc from "fast-check";
 import type { DslInput } from "../../src/config/index.ts";
+import { guardrailActions } from "../../src/experiment.ts";
+import { changeKinds } from "../../src/governance/events.ts";
+import { onMissingChoices } from "../../src/governance/policies/schema.ts";
 import { lifecycleStates } from "../../src/lifecycle.ts";
 
 const name = fc
@@ -48,6 +51,9 @@ const payload = fc
   .jsonValue({ maxDepth: 3, noUnicodeString: false })
   .filter((value) => !/\\u0000|\\ud[89a-f]|__proto__/i.test(JSON.stringify(value)));
 
+/** Member names that valibot would drop without a word are refused. */
+const memberName = prose.filter((key) => !["__proto__", "constructor", "prototype"].includes(key));
+
 const roles = fc.uniqueArray(name, { minLength: 1, maxLength: 3 });
 const actorKinds = fc.uniqueArray(fc.constantFrom("human", "service", "agent"), { minLength: 1, maxLength: 3 });
 const optional = { requiredKeys: ["type", "to"] } as const;
@@ -73,7 +79,9 @@ const gate = fc.oneof(
 const common = {
   severity: fc.constantFrom("Critical" as const, "Error" as const, "Warning" as const),
   to: fc.uniqueArray(target, { minLength: 1, maxLength: 2 }),
+  on: fc.uniqueArray(fc.constantFrom(...changeKinds), { minLength: 1 }),
 };
+const missing = { onMissing: fc.constantFrom(...onMissingChoices) };
 const clock = fc
   .tuple(fc.integer({ min: 0, max: 23 }), fc.integer({ min: 0, max: 59 }))
   .map(([hour, minute]) => `${String(hour).padStart(2, "0")}:${String(minute).padStart(2, "0")}`);
@@ -94,7 +102,7 @@ const policy = fc.oneof(
       type: fc.constant("errorRate" as const),
       ...common,
       maxErrorRate: share,
-      onMissing: fc.constantFrom("allow" as const, "hold" as const, "deny" as const),
+      ...missing,
     },
     { requiredKeys: ["type", "maxErrorRate"] },
   ),
@@ -116,6 +124,62 @@ const policy = fc.oneof(
       conflictingExperiments: fc.uniqueArray(name, { minLength: 1, maxLength: 3 }),
     },
     { requiredKeys: ["type", "conflictingExperiments"] },
+  ),
+  fc.record(
+    {
+      type: fc.constant("minimumSample" as const),
+      ...common,
+      ...missing,
+      minSubjects: fc.integer({ min: 1 }),
+      perVariant: fc.boolean(),
+    },
+    { requiredKeys: ["type", "minSubjects"] },
+  ),
+  fc.record({ type: fc.constant("sampleRatio" as const), ...common, ...missing }, { requiredKeys: ["type"] }),
+  fc.record(
+    { type: fc.constant("maxDuration" as const), ...common, maxDuration: duration },
+    { requiredKeys: ["type", "maxDuration"] },
+  ),
+  fc.record(
+    {
+      type: fc.constant("requireFields" as const),
+      ...common,
+      fields: fc.uniqueArray(fc.constantFrom("owner", "labels.team", "/labels/a~1b", "metrics.0.name", "/ramp"), {
+        minLength: 1,
+      }),
+    },
+    { requiredKeys: ["type", "fields"] },
+  ),
+  fc.record(
+    {
+      type: fc.constant("expression" as const),
+      ...common,
+      ...missing,
+      expression: fc.constantFrom(
+        "true",
+        "telemetry.exposed >= 1000 && !('a' in actor.roles)",
+        'running.all(r, r.name != "a: b")',
+        "// a comment\nchange.trafficAfter <= 50.0",
+      ),
+      message: prose.filter((value) => value !== ""),
+    },
+    { requiredKeys: ["type", "expression"] },
+  ),
+  fc.record(
+    {
+      type: fc.constant("custom" as const),
+      ...common,
+      function: name,
+      version: prose.filter((value) => value !== ""),
+      // `<<` with a mapping is YAML's merge key, which the printer of these tests does not quote.
+      parameters: fc.dictionary(
+        memberName.filter((key) => key !== "<<"),
+        payload,
+        { maxKeys: 3 },
+      ),
+      timeLimit: fc.constantFrom("1s", "500ms", "PT10S", "10s"),
+    },
+    { requiredKeys: ["type", "function"] },
   ),
 );
 
@@ -147,16 +211,49 @@ const variants = fc.uniqueArray(printable, { minLength: 2, maxLength: 4 }).chain
   ),
 );
 
+const ramp = fc.record({
+  steps: fc
+    .uniqueArray(fc.integer({ min: 0, max: 10_000 }), { minLength: 1, maxLength: 4 })
+    .chain((steps) =>
+      fc.tuple(
+        ...steps
+          .toSorted((a, b) => a - b)
+          .map((step) =>
+            fc.record({ traffic: fc.constant(step / 100), hold: duration }, { requiredKeys: ["traffic"] }),
+          ),
+      ),
+    ),
+});
+
+/** Binary, as all metrics here are: a guardrail on another kind than its metric has is an error. */
+const watched = {
+  metric: fc.oneof(name, fc.constant("error")),
+  kind: fc.constant("binary" as const),
+  minimumSample: fc.integer({ min: 1 }),
+  onViolation: fc.constantFrom(...guardrailActions),
+};
+const guardrail = fc.oneof(
+  fc.record({ ...watched, maximum: share }, { requiredKeys: ["metric", "maximum"] }),
+  fc.record(
+    { ...watched, maximumIncrease: share, relative: fc.boolean() },
+    { requiredKeys: ["metric", "maximumIncrease"] },
+  ),
+);
+
+const instant = (from: string, to: string) =>
+  fc
+    .date({ min: new Date(from), max: new Date(to), noInvalidDate: true })
+    .chain((date) => fc.constantFrom(date.toISOString(), `${date.toISOString().slice(0, 19)}+02:00`));
+const start = instant("2026-01-01T00:00:00Z", "2026-12-31T00:00:00Z");
+const end = instant("2027-01-02T00:00:00Z", "2027-12-31T00:00:00Z");
+const schedule = fc.oneof(fc.record({ start }), fc.record({ end }), fc.record({ start, end }));
+
 const experiment = fc.record(
   {
     name,
     description: text,
     owner: prose,
-    labels: fc.dictionary(
-      prose.filter((key) => !["__proto__", "constructor", "prototype"].includes(key)),
-      prose,
-      { maxKeys: 3 },
-    ),
+    labels: fc.dictionary(memberName, prose, { maxKeys: 3 }),
     subject: name,
     salt: prose.filter((value) => value !== ""),
     variants,
@@ -164,6 +261,9 @@ const experiment = fc.record(
     targeting,
     surfaces: distinctNames,
     metrics: distinctNames.map((names) => names.map((metric) => ({ name: metric, kind: "binary" as const }))),
+    ramp,
+    guardrails: fc.array(guardrail, { maxLength: 2 }),
+    schedule,
   },
   { requiredKeys: ["name", "variants"] },
 );
@@ -269,7 +369,16 @@ const dataPlane = fc.record(
   { requiredKeys: [] },
 );
 
+/** Each has surfaces of its own: two scheduled at the same time on one surface are an error. */
+const experiments = fc
+  .uniqueArray(experiment, { maxLength: 3, selector: (one) => one.name })
+  .map((list) =>
+    list.map((one, index) =>
+      one.surfaces === undefined ? one : { ...one, surfaces: one.surfaces.map((surface) => `${surface}-${index}`) },
+    ),
+  );
+
 export const dslInputs: fc.Arbitrary<DslInput> = fc.record(
-  { governance, dataPlane, experiments: fc.uniqueArray(experiment, { maxLength: 3, selector: (one) => one.name }) },
+  { governance, dataPlane, experiments },
   { requiredKeys: [] },
 );

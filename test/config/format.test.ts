@@ -15,7 +15,7 @@ const text = `governance:
 describe("formatErrors", () => {
   test("one line an error, without the source", () => {
     expect(formatErrors(errorsOf(text))).toBe(
-      'proviso.yaml:4:7  /governance/policies/0/maxTraffic  unknown key "maxTraffic"; allowed: type, name, severity, to, maxTrafficPercentage, minStableTime; did you mean "maxTrafficPercentage"?',
+      'proviso.yaml:4:7  /governance/policies/0/maxTraffic  unknown key "maxTraffic"; allowed: type, name, severity, to, on, maxTrafficPercentage, minStableTime; did you mean "maxTrafficPercentage"?',
     );
   });
 

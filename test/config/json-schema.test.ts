@@ -55,6 +55,10 @@ const keywords: Readonly<Record<string, Keyword>> = {
   anyOf: (rule, value, root) => list(rule).some((option) => accepts(option, value, root)),
   oneOf: (rule, value, root) => list(rule).filter((option) => accepts(option, value, root)).length === 1,
   pattern: (rule, value) => typeof value !== "string" || new RegExp(String(rule), "u").test(value),
+  format: (rule, value) => {
+    if (rule !== "date-time") throw new TypeError(`unknown format ${String(rule)}`);
+    return typeof value !== "string" || !Number.isNaN(Date.parse(value));
+  },
   minLength: (rule, value) => typeof value !== "string" || value.length >= Number(rule),
   maxLength: (rule, value) => typeof value !== "string" || value.length <= Number(rule),
   minimum: (rule, value) => typeof value !== "number" || value >= Number(rule),
@@ -132,6 +136,16 @@ describe("docs/proviso.schema.json", () => {
         ],
       },
     ],
+    ["an unknown kind of change", { governance: { policies: [{ type: "sampleRatio", on: ["promotion"] }] } }],
+    ["an expression that is missing", { governance: { policies: [{ type: "expression" }] } }],
+    [
+      "an expression without end",
+      { governance: { policies: [{ type: "expression", expression: "1 == 1 && ".repeat(201) }] } },
+    ],
+    [
+      "a time that is none",
+      { experiments: [{ name: "a", variants: [{ key: "x" }, { key: "y" }], schedule: { start: "tomorrow" } }] },
+    ],
     ["a key beside the root key", { experimentFramework: {}, governance: {} }],
     ["a list", []],
   ])("refuses %s", (_, value) => {
@@ -145,7 +159,14 @@ describe("docs/proviso.schema.json", () => {
           requireIfMatch: "${STRICT:-true}",
           persistence: { type: "${STORE}" },
           approvalGates: [{ type: "quorum", to: "${STATE}", count: "${COUNT}" }],
+          policies: [
+            { type: "minimumSample", minSubjects: "${SUBJECTS}", onMissing: "${MISSING:-hold}" },
+            { type: "expression", expression: "telemetry.exposed > ${SUBJECTS}" },
+          ],
         },
+        experiments: [
+          { name: "a", variants: [{ key: "x" }, { key: "y" }], schedule: { start: "${START}", end: "${END}" } },
+        ],
       }),
     ).toBe(true);
   });

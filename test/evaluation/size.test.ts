@@ -60,6 +60,12 @@ describe.each(cases)("$name", ({ entry, mostBytes }) => {
     ).toEqual([]);
   });
 
+  test("holds nothing of the expression language", async () => {
+    const { text, inputs } = await bundle(entry);
+    expect(inputs.filter((path) => path.includes("cel"))).toEqual([]);
+    expect(text).not.toMatch(/maxAstNodes|google\.protobuf/);
+  });
+
   test("runs without code generation", async () => {
     const { text } = await bundle(entry);
     expect(text).not.toMatch(/\beval\(|new Function/);

@@ -127,10 +127,17 @@ describe("gates of the host", () => {
     expect(await answer(() => ({ satisfied: true }), "1")).toBe("gate-rejected");
   });
 
-  test("one that is not registered refuses", async () => {
-    const { governance } = setUp({ gates: [{ ...gate, gate: "toString" }] });
-    await governance.define("checkout", { variants }, author);
-    expect(codeOf(await governance.submit("checkout", {}, author))).toBe("gate-rejected");
+  test("one that is not registered is an error of the rules", () => {
+    expect(() => setUp({ gates: [{ ...gate, gate: "toString" }] })).toThrow(/no gate toString is registered/);
+    expect(() => setUp({ policies: [{ type: "custom", function: "toString" }] })).toThrow(/custom/);
+  });
+
+  test("what was approved is bound to the version of the code", () => {
+    const bound = setUp({
+      gates: [gate],
+      customGates: { "change-freeze": { version: "2", judge: () => ({ satisfied: true }) } },
+    });
+    expect(bound.governance.policySet.gates[0]).toMatchObject({ version: "2" });
   });
 });
 

@@ -1,23 +1,15 @@
 import type * as v from "valibot";
+import { judgeMissingTelemetry } from "./missing.ts";
 import type { PolicyContext, PolicyVerdict } from "./policy.ts";
 import type { ErrorRateSchema } from "./schema.ts";
 
-/**
- * Errors as the ledger counted them, in the worst arm. An experiment that has served nobody has no errors; a ledger
- * that cannot be read is missing telemetry, which holds a change that widens traffic unless the policy says otherwise.
- */
+/** Errors as the ledger counted them, in the worst arm. An experiment that has served nobody has no errors. */
 export const judgeErrorRate = (
   policy: v.InferOutput<typeof ErrorRateSchema>,
   context: PolicyContext,
 ): PolicyVerdict => {
   const { telemetry: errors } = context.evidence;
-  if (errors.status === "unavailable") {
-    const widens = context.configuration.traffic > context.servedTraffic;
-    const choice = policy.onMissing ?? (widens ? "hold" : "allow");
-    const reason = `error telemetry is missing (${errors.reason}); onMissing: ${choice}`;
-    const compliant = { allow: true, hold: null, deny: false }[choice];
-    return { compliant, reason, evidence: { errorRate: { source: "ledger", at: errors.at, value: null } } };
-  }
+  if (errors.status === "unavailable") return judgeMissingTelemetry(policy, context, errors, "error rate");
   const evidence = {
     errorRate: { source: "ledger", at: errors.at, value: errors.worstErrorRate },
     exposed: { source: "ledger", at: errors.at, value: errors.exposed },

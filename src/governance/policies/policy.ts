@@ -53,11 +53,11 @@ export interface PolicyEvidence {
   /** Other experiments of the scope that are Approved, Running, Ramping or Paused; null when they could not be read. */
   readonly others: readonly OtherExperiment[] | null;
   /** What the host's own policies said, by policy name. They may take time, so they are asked before the decision. */
-  readonly custom: Readonly<Record<string, PolicyVerdict>>;
+  readonly custom: Readonly<Record<string, CustomAnswer>>;
 }
 
 /** The change as a policy sees it. */
-export interface PolicyContext {
+export interface ChangeContext {
   readonly experiment: string;
   readonly kind: ChangeKind;
   readonly parameters: ChangeParameters;
@@ -73,6 +73,10 @@ export interface PolicyContext {
   readonly servedTraffic: number;
   /** Traffic that is served after the change, percent: the configured one, or what the ramp step allows of it. */
   readonly trafficAfter: number;
+}
+
+/** The change, and what is known about the world. */
+export interface PolicyContext extends ChangeContext {
   readonly evidence: PolicyEvidence;
 }
 
@@ -80,6 +84,17 @@ export interface PolicyVerdict {
   readonly compliant: boolean | null;
   readonly reason: string;
   readonly evidence: Readonly<Record<string, EvidenceItem>>;
+}
+
+/** What a policy of the host answered, or why there is no answer, in our words and never in its own. */
+export type CustomAnswer = PolicyVerdict | { readonly failed: string };
+
+/**
+ * A policy could not be judged, and the record may say why: the message is made of our own words, not of data. Whatever
+ * else a policy throws is recorded by its name alone.
+ */
+export class PolicyFailure extends Error {
+  override readonly name = "PolicyFailure";
 }
 
 /** A result as callers see it, in a refusal and in a dry run alike. */

@@ -1,5 +1,6 @@
 import type * as v from "valibot";
 import { parseDuration } from "../../duration.ts";
+import { isServing } from "../../lifecycle.ts";
 import type { PolicyContext, PolicyVerdict } from "./policy.ts";
 import type { TrafficLimitSchema } from "./schema.ts";
 
@@ -12,7 +13,8 @@ export const judgeTrafficLimit = (
   context: PolicyContext,
 ): PolicyVerdict => {
   const at = new Date(context.evidence.now).toISOString();
-  const wanted = context.configuration.traffic;
+  // On the way to serving, what counts is what the content would serve.
+  const wanted = isServing(context.to) ? context.trafficAfter : context.configuration.traffic;
   const evidence = { traffic: { source: "configuration", at, value: wanted } };
   if (wanted <= policy.maxTrafficPercentage) {
     return { compliant: true, reason: `traffic ${wanted} % is within ${policy.maxTrafficPercentage} %`, evidence };

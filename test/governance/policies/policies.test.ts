@@ -1,42 +1,6 @@
 import { describe, expect, test } from "vitest";
-import * as v from "valibot";
-import { judgePolicy } from "../../src/governance/policies/judge.ts";
-import type { PolicyContext } from "../../src/governance/policies/policy.ts";
-import { type PolicyInput, PolicySchema } from "../../src/governance/policies/schema.ts";
-import { checkout, startOfTime } from "../support/scenario.ts";
-
-const hour = 3_600_000;
-const available = {
-  status: "available",
-  at: "2026-11-21T12:00:00.000Z",
-  exposed: 1_000,
-  worstErrorRate: 0.02,
-  worstVariant: "treatment",
-  subjects: { control: 500, treatment: 500 },
-  sampleRatio: null,
-} as const;
-
-const context = (
-  changes: Partial<PolicyContext> & { now?: string; telemetry?: PolicyContext["evidence"]["telemetry"] } = {},
-): PolicyContext => {
-  const { now, telemetry = available, ...rest } = changes;
-  return {
-    experiment: "checkout",
-    from: "Approved",
-    to: "Running",
-    configuration: { ...checkout({ traffic: 40 }), salt: "pepper" },
-    servingSince: null,
-    servedTraffic: 0,
-    trafficAfter: 40,
-    kind: "transition",
-    parameters: {},
-    actor: { ref: "author", kind: "human", roles: ["operator"] },
-    evidence: { now: now === undefined ? startOfTime : Date.parse(now), telemetry, others: [], custom: {} },
-    ...rest,
-  };
-};
-
-const judge = (policy: PolicyInput, given: PolicyContext) => judgePolicy(v.parse(PolicySchema, policy), given);
+import { startOfTime } from "../../support/scenario.ts";
+import { available, context, hour, judge, unavailable } from "./context.ts";
 
 describe("timeWindow", () => {
   const office = {
@@ -69,7 +33,9 @@ describe("timeWindow", () => {
     [{ ...office, timeZone: "Asia/Kolkata" }, "2026-11-23T03:30:00Z", true],
   ])("%o at %s: %s", (policy, now, compliant) => {
     const { days, ...rest } = policy;
-    expect(judge(days === undefined ? rest : { ...rest, days: [...days] }, context({ now }))).toMatchObject({
+    expect(
+      judge(days === undefined ? rest : { ...rest, days: [...days] }, context({ now: Date.parse(now) })),
+    ).toMatchObject({
       compliant,
       severity: "Critical",
     });
@@ -102,7 +68,6 @@ describe("trafficLimit", () => {
 
 describe("errorRate", () => {
   const policy = { type: "errorRate", maxErrorRate: 0.02 } as const;
-  const unavailable = { status: "unavailable", at: available.at, reason: "no answer" } as const;
 
   test("the worst arm decides, and says which", () => {
     expect(judge(policy, context())).toMatchObject({ compliant: true });
