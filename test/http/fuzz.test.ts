@@ -6,7 +6,7 @@
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openApiDocument } from "../../src/http/openapi/document.ts";
-import { createApi } from "../support/api.ts";
+import { configuration, createApi } from "../support/api.ts";
 import { contractMismatches } from "../support/contract.ts";
 import { isMembers } from "../support/json-schema.ts";
 import type { World } from "../support/scenario.ts";
@@ -61,6 +61,12 @@ test.each(Array.from({ length: sequences }, (_, index) => firstSeed + index * 7_
     proposals: [],
     targets: ["PendingApproval", "Approved"],
   };
+  if (draw(3) > 0) {
+    // Most paths need an experiment that is there.
+    const author = api.as("author", "editor,operator");
+    const headers = { "if-none-match": "*", "idempotency-key": "first" };
+    await author.post("/api/governance/checkout/versions", { configuration: configuration() }, headers);
+  }
   for (let count = 0; count < requestsEach; count += 1) {
     const request = requestOf(document, draw, seen);
     const label = `seed ${seed}, request ${count}: ${request.method} ${request.url.slice(0, 300)}`;
