@@ -24,12 +24,16 @@ export interface EndpointSpec {
   readonly query?: QueryEntries;
   /** A JSON body; the handler gets it from `context.req.valid("json")`. */
   readonly body?: v.GenericSchema<unknown, object>;
-  /** A JSON body that the handler reads itself, because there is more to it than a schema says. */
+  /** A body that the handler reads itself, because there is more to it than a schema says. */
   readonly rawBody?: v.GenericSchema;
+  /** Media type of `rawBody`, where it is not JSON. */
+  readonly rawBodyType?: string;
   /** Changes an experiment through its governor: takes `If-Match` and `Idempotency-Key`. */
   readonly command?: boolean;
   /** Bodies by status, problems aside; null where there is none. With 304 the route takes `If-None-Match`. */
-  readonly answers: Readonly<Partial<Record<200 | 201 | 202 | 304 | 503, v.GenericSchema | null>>>;
+  readonly answers: Readonly<Partial<Record<200 | 201 | 202 | 204 | 304 | 503, v.GenericSchema | null>>>;
+  /** Media type of the answers, where it is not JSON: their schema is then one of text. */
+  readonly answerType?: string;
   /** Codes besides {@link impliedCodes}. */
   readonly problems?: readonly ErrorCode[];
 }
@@ -65,7 +69,11 @@ type BodySchema<Spec> = Spec extends { readonly body: infer Body extends v.Gener
     ? Body
     : never;
 type QueryOf<Spec> = Spec extends { readonly query: infer Query extends QueryEntries } ? Query : Nothing;
-type JsonIn<Spec> = [BodySchema<Spec>] extends [never] ? Nothing : { json: v.InferInput<BodySchema<Spec>> };
+type JsonIn<Spec> = Spec extends { readonly rawBodyType: string }
+  ? Nothing
+  : [BodySchema<Spec>] extends [never]
+    ? Nothing
+    : { json: v.InferInput<BodySchema<Spec>> };
 type JsonOut<Spec> = Spec extends { readonly body: infer Body extends v.GenericSchema }
   ? { json: v.InferOutput<Body> }
   : Nothing;
@@ -102,13 +110,16 @@ type CodeUnder<Status, Code extends ErrorCode> = Code extends ErrorCode
 type ProblemAnswers<Code extends ErrorCode> = {
   [Status in StatusOf<Code>]: Response & TypedResponse<ProblemDocument<CodeUnder<Status, Code>>, Status, "json">;
 }[StatusOf<Code>];
-type GoodAnswers<Answers> = {
+type GoodAnswers<Answers, Format extends "json" | "text"> = {
   [Status in keyof Answers & StatusCode]: Response &
     (Answers[Status] extends v.GenericSchema
-      ? TypedResponse<v.InferOutput<Answers[Status]>, Status, "json">
+      ? TypedResponse<v.InferOutput<Answers[Status]>, Status, Format>
       : TypedResponse<null, Status, "body">);
 }[keyof Answers & StatusCode];
-type AnswersOf<Spec extends EndpointSpec> = GoodAnswers<Spec["answers"]> | ProblemAnswers<CodesOf<Spec>>;
+type FormatOf<Spec> = Spec extends { readonly answerType: string } ? "text" : "json";
+type AnswersOf<Spec extends EndpointSpec> =
+  | GoodAnswers<Spec["answers"], FormatOf<Spec>>
+  | ProblemAnswers<CodesOf<Spec>>;
 
 type EndpointContext<Spec> = Context<AppEnvironment, string, InputOf<Spec>>;
 type Answered = Response | Promise<Response>;

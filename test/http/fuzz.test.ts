@@ -6,11 +6,10 @@
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openApiDocument } from "../../src/http/openapi/document.ts";
-import { createApi } from "../support/api.ts";
+import { configuration, createApi } from "../support/api.ts";
 import { contractMismatches } from "../support/contract.ts";
-import { isMembers } from "../support/json-schema.ts";
 import type { World } from "../support/scenario.ts";
-import { drawFrom, requestOf, type Seen } from "../support/requests.ts";
+import { drawFrom, newSeen, remember, requestOf } from "../support/requests.ts";
 
 const inProof = process.env["PROVISO_PROOF"] === "1";
 const firstSeed = Number(process.env["PROVISO_SEED"] ?? 1);
@@ -35,16 +34,6 @@ const note = (reason: unknown): void => void unhandled.push(reason);
 beforeAll(() => void process.on("unhandledRejection", note));
 afterAll(() => void process.off("unhandledRejection", note));
 
-const remember = (seen: Seen, value: unknown): void => {
-  if (Array.isArray(value)) for (const item of value) remember(seen, item);
-  if (!isMembers(value)) return;
-  if (typeof value["changeDigest"] === "string") seen.digests.push(value["changeDigest"]);
-  if (typeof value["id"] === "string" && "targetState" in value) seen.proposals.push(value["id"]);
-  const { allowedTransitions } = value;
-  if (Array.isArray(allowedTransitions)) seen.targets.push(...allowedTransitions.map(String));
-  for (const member of Object.values(value)) remember(seen, member);
-};
-
 const tally = new Map<string, number>();
 
 test.each(Array.from({ length: sequences }, (_, index) => firstSeed + index * 7_919))("sequence %i", async (seed) => {
@@ -54,13 +43,13 @@ test.each(Array.from({ length: sequences }, (_, index) => firstSeed + index * 7_
     ...(draw(6) === 0 ? { requireIdempotencyKey: true } : {}),
   });
   const document = openApiDocument(api.app);
-  const seen: Seen = {
-    names: ["checkout", "checkout", "checkout", "search", "constructor"],
-    digests: [],
-    etags: [],
-    proposals: [],
-    targets: ["PendingApproval", "Approved"],
-  };
+  const seen = newSeen();
+  if (draw(3) > 0) {
+    // Most paths need an experiment that is there.
+    const author = api.as("author", "editor,operator");
+    const headers = { "if-none-match": "*", "idempotency-key": "first" };
+    await author.post("/api/governance/checkout/versions", { configuration: configuration() }, headers);
+  }
   for (let count = 0; count < requestsEach; count += 1) {
     const request = requestOf(document, draw, seen);
     const label = `seed ${seed}, request ${count}: ${request.method} ${request.url.slice(0, 300)}`;

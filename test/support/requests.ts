@@ -112,6 +112,26 @@ export interface Seen {
   readonly targets: string[];
 }
 
+/** Nothing yet; most requests are about the first experiment, so that it gets somewhere. */
+export const newSeen = (): Seen => ({
+  names: ["checkout", "checkout", "checkout", "search", "constructor"],
+  digests: [],
+  etags: [],
+  proposals: [],
+  targets: ["PendingApproval", "Approved"],
+});
+
+/** Keeps what an answer's body shows. */
+export const remember = (seen: Seen, value: unknown): void => {
+  if (Array.isArray(value)) for (const item of value) remember(seen, item);
+  if (!isMembers(value)) return;
+  if (typeof value["changeDigest"] === "string") seen.digests.push(value["changeDigest"]);
+  if (typeof value["id"] === "string" && "targetState" in value) seen.proposals.push(value["id"]);
+  const { allowedTransitions } = value;
+  if (Array.isArray(allowedTransitions)) seen.targets.push(...allowedTransitions.map(String));
+  for (const member of Object.values(value)) remember(seen, member);
+};
+
 const integerOf = (draw: Draw, schema: Schema): number => {
   const low = typeof schema["minimum"] === "number" ? schema["minimum"] : -5;
   const high = typeof schema["maximum"] === "number" ? schema["maximum"] : 1_000;

@@ -103,10 +103,12 @@ const parametersOf = (spec: EndpointSpec, names: readonly string[]): readonly Pa
   ];
 };
 
+const json = "application/json";
 const meanings: Readonly<Record<string, string>> = {
   200: "Done, or found",
   201: "Written",
   202: "Taken, to be done later",
+  204: "Done, and nothing more to say",
   304: "The caller has it already",
   503: "Something that is needed cannot be reached",
 };
@@ -127,7 +129,7 @@ const goodAnswers = (spec: EndpointSpec): readonly (readonly [string, Answer])[]
         ...(Object.keys(headers).length === 0 ? {} : { headers }),
         ...(schema === null || schema === undefined
           ? {}
-          : { content: { "application/json": { schema: jsonSchemaOf(schema, "output") } } }),
+          : { content: { [spec.answerType ?? json]: { schema: jsonSchemaOf(schema, "output") } } }),
       },
     ] as const;
   });
@@ -202,7 +204,12 @@ const operationOf = (spec: EndpointSpec, path: string, names: readonly string[])
     parameters: parametersOf(spec, names),
     ...(body === undefined
       ? {}
-      : { requestBody: { required: true, content: { "application/json": { schema: jsonSchemaOf(body, "input") } } } }),
+      : {
+          requestBody: {
+            required: true,
+            content: { [spec.rawBodyType ?? json]: { schema: jsonSchemaOf(body, "input") } },
+          },
+        }),
     responses: responsesOf(spec, path),
   };
 };
