@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import { withScope } from "./access.ts";
 import { cors } from "./cors.ts";
-import type { AppDependencies, AppEnvironment } from "./dependencies.ts";
+import { type AppDependencies, type AppEnvironment, withDefaults } from "./dependencies.ts";
 import { errorResponse, problemResponse } from "./problem.ts";
 import { approvalRoutes } from "./routes/approvals.ts";
 import { assignmentsRoutes } from "./routes/assignments.ts";
@@ -30,7 +30,8 @@ import { securityHeaders } from "./security-headers.ts";
  *
  * @example const app = createApp(dependencies); await app.fetch(new Request("http://127.0.0.1/health"));
  */
-export const createApp = (dependencies: AppDependencies) => {
+export const createApp = (given: AppDependencies) => {
+  const dependencies = withDefaults(given);
   // A path with a slash at its end is the same path.
   const app = new Hono<AppEnvironment>({ strict: false });
   app.onError((error) => errorResponse(error, dependencies.report));

@@ -1,4 +1,5 @@
 /** What the HTTP app is given. It knows no platform: a Worker, Node or a test hands these in. */
+import { ProvisoError } from "../errors.ts";
 import type { Actor } from "../governance/actor.ts";
 import type { Governor } from "../governance/governor.ts";
 import type { DataPlaneSettings } from "../evaluation/rule-set.ts";
@@ -38,14 +39,16 @@ export interface AppDependencies {
   readonly governor: (ref: ExperimentRef) => Governor;
   readonly policySet: PolicySet;
   readonly identity: Identity;
-  readonly ledger: (ref: ExperimentRef) => LedgerReader;
+  /** Left out: this host counts nothing, and results are not there. */
+  readonly ledger?: (ref: ExperimentRef) => LedgerReader;
   /** Puts messages of encoded events on their way to the ledger; rejects when the sender should try again. */
-  readonly sendMessages: (messages: readonly string[]) => Promise<void>;
+  readonly sendMessages?: (messages: readonly string[]) => Promise<void>;
   /** What publishing tells the applications of a scope about sending events. */
   readonly dataPlane?: DataPlaneSettings;
-  readonly now: () => number;
+  /** Milliseconds since the epoch; default: the clock. */
+  readonly now?: () => number;
   /** Gets what the caller must not see. */
-  readonly report: (error: unknown) => void;
+  readonly report?: (error: unknown) => void;
   /** Refuse changes without `If-Match`, or without `Idempotency-Key`. */
   readonly requireIfMatch?: boolean;
   readonly requireIdempotencyKey?: boolean;
@@ -54,6 +57,22 @@ export interface AppDependencies {
   /** How often who may ask; left out: without a limit. */
   readonly rateLimits?: RateLimits;
 }
+
+/** With everything that may be left out filled in: what routes are given. */
+export type Dependencies = AppDependencies &
+  Required<Pick<AppDependencies, "ledger" | "sendMessages" | "now" | "report">>;
+
+const countsNothing = (): never => {
+  throw new ProvisoError("not-found", "this host counts no exposures: it was given no ledger");
+};
+
+export const withDefaults = (dependencies: AppDependencies): Dependencies => ({
+  ledger: countsNothing,
+  sendMessages: () => Promise.resolve().then(countsNothing),
+  now: Date.now,
+  report: () => undefined,
+  ...dependencies,
+});
 
 /** What middleware has established by the time a route runs. */
 export interface AppEnvironment {

@@ -9,7 +9,7 @@ import type { Loaded, Snapshot } from "../governance/store.ts";
 import { limits } from "../limits.ts";
 import { ExperimentNameSchema, type ExperimentRef, NameSchema } from "../scope.ts";
 import { parseInput } from "./body.ts";
-import type { AppDependencies, AppEnvironment } from "./dependencies.ts";
+import type { Dependencies, AppEnvironment } from "./dependencies.ts";
 import { problemResponse } from "./problem.ts";
 
 export type RouteContext = Context<AppEnvironment>;
@@ -31,7 +31,7 @@ export const refToCreate = (context: RouteContext): ExperimentRef => {
 /** The experiment as it stands, or `experiment-not-found`. */
 export const loadExperiment = async (
   context: RouteContext,
-  dependencies: AppDependencies,
+  dependencies: Dependencies,
 ): Promise<{ ref: ExperimentRef; loaded: Loaded }> => {
   const ref = refOf(context);
   const loaded = await dependencies.store.load(ref, { actor: context.get("actor").id });
@@ -42,7 +42,7 @@ export const loadExperiment = async (
 /** How this asker sees a loaded experiment. */
 export const viewOf = (
   context: RouteContext,
-  dependencies: AppDependencies,
+  dependencies: Dependencies,
   ref: ExperimentRef,
   loaded: Loaded,
 ): ViewContext => {
@@ -106,7 +106,7 @@ const success = { created: 201, done: 200, held: 202, unchanged: 200 } as const;
 /** Who asks, on what they saw, under which key. */
 export const attemptOf = (
   context: RouteContext,
-  dependencies: AppDependencies,
+  dependencies: Dependencies,
   createOnly = false,
 ): Pick<CommandRequest, "actor" | "ifMatch" | "idempotencyKey"> => {
   const ifMatch = header(context, "if-match", dependencies.requireIfMatch === true && !createOnly);
@@ -121,7 +121,7 @@ export const attemptOf = (
 /** Sends a command to the experiment's governor and turns the answer into a response. */
 export const execute = async (
   context: RouteContext,
-  dependencies: AppDependencies,
+  dependencies: Dependencies,
   command: CommandInput,
 ): Promise<Response> => {
   const ref = refOf(context);

@@ -1,5 +1,5 @@
 /** What the README tells a newcomer to do, done. */
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
@@ -74,4 +74,32 @@ test("the walkthrough takes the declared experiment to Running, and the quicksta
 test("the embedding page governs and serves in one process", async () => {
   const { stdout } = await runInRoot(block("embedding", "docs/embedding.md"));
   expect(stdout).toMatch(/^Hello(\.|, friend!)\n1 exposure\n$/);
+});
+
+test("the same application serves in Node", async () => {
+  const file = `page-${randomUUID()}.ts`;
+  await writeFile(file, block("node", "docs/embedding.md"));
+  const child = spawn(process.execPath, [file], {
+    env: { ...process.env, PORT: "0" },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  try {
+    const url = await new Promise<string>((resolve, reject) => {
+      let said = "";
+      child.stdout.on("data", (chunk: unknown) => {
+        said += String(chunk);
+        const found = /listening on (\S+)\n/.exec(said)?.[1];
+        if (found !== undefined) resolve(found);
+      });
+      child.once("exit", () => reject(new Error(`it ended: ${said}`)));
+    });
+    const configuration = { variants: [{ key: "control", control: true }, { key: "treatment" }] };
+    expect((await ask(url, "author", "POST", "checkout/versions", { configuration })).status).toBe(201);
+    const moved = await ask(url, "author", "POST", "checkout/lifecycle/transition", { targetState: "PendingApproval" });
+    expect(moved.body).toMatchObject({ newState: "PendingApproval" });
+    expect((await ask(url, "author", "GET", "checkout/results")).body).toMatchObject({ code: "not-found" });
+  } finally {
+    child.kill("SIGTERM");
+    await rm(file);
+  }
 });

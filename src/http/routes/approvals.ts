@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { ProvisoError } from "../../errors.ts";
 import { personOf, presentProposal } from "../../governance/present.ts";
 import { openProposals } from "../../governance/proposals.ts";
-import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
+import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 import { conditionalOn, execute, loadExperiment, viewOf } from "../governed.ts";
 import { count, digest, next, person, Proposal, time } from "../openapi/schemas.ts";
@@ -49,7 +49,7 @@ const Said = v.object({
   proposal: v.nullable(Proposal),
 });
 
-export const approvalRoutes = (dependencies: AppDependencies) => {
+export const approvalRoutes = (dependencies: Dependencies) => {
   const { store } = dependencies;
   return new Hono<AppEnvironment>()
     .get(

@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import * as v from "valibot";
 import { limits } from "../../limits.ts";
-import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
+import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 import { loadExperiment } from "../governed.ts";
 import { next, time } from "../openapi/schemas.ts";
@@ -25,7 +25,7 @@ const AssignmentEvent = v.object({
   }),
 });
 
-export const assignmentsRoutes = (dependencies: AppDependencies) =>
+export const assignmentsRoutes = (dependencies: Dependencies) =>
   new Hono<AppEnvironment>().get(
     "/:name/assignments",
     endpoint(

@@ -7,7 +7,7 @@ import { actorKinds } from "../../governance/gates/schema.ts";
 import type { GovernanceStore } from "../../governance/store.ts";
 import { limits } from "../../limits.ts";
 import type { ExperimentRef } from "../../scope.ts";
-import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
+import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 import { loadExperiment } from "../governed.ts";
 import { count, digest, members, next, time } from "../openapi/schemas.ts";
@@ -57,7 +57,7 @@ const verify = async (store: GovernanceStore, ref: ExperimentRef): Promise<Verif
   return verifier.result();
 };
 
-export const auditRoutes = (dependencies: AppDependencies) => {
+export const auditRoutes = (dependencies: Dependencies) => {
   const { store } = dependencies;
   return new Hono<AppEnvironment>()
     .get(

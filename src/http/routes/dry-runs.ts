@@ -9,7 +9,7 @@ import { personOf } from "../../governance/present.ts";
 import { presentPolicyResult } from "../../governance/policies/policy.ts";
 import { limits } from "../../limits.ts";
 import { readOptionalJson } from "../body.ts";
-import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
+import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 import { loadExperiment, type RouteContext, refOf } from "../governed.ts";
 import { count, Evaluation, members, next, person, State, time } from "../openapi/schemas.ts";
@@ -86,7 +86,7 @@ const presentDecided = (event: Decided, people: ReadonlyMap<string, string>) => 
   })),
 });
 
-export const dryRunRoutes = (dependencies: AppDependencies) => {
+export const dryRunRoutes = (dependencies: Dependencies) => {
   const run = async (context: RouteContext): Promise<DryRun> => {
     const ref = refOf(context);
     const { metadata: _claimed, ...asked } = await readOptionalJson(DryRunSchema, context.req.raw, limits.requestBytes);

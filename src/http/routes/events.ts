@@ -11,7 +11,7 @@ import type { Scope } from "../../scope.ts";
 import { utf8Length } from "../../utf8.ts";
 import { parseJson, readText } from "../body.ts";
 import type { Guarding } from "../access.ts";
-import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
+import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 import { count } from "../openapi/schemas.ts";
 
@@ -96,7 +96,7 @@ const Taken = v.object({
  * queue has the accepted ones. 400 is for a body that is no batch at all, 413 for one over a limit, 503 for a queue
  * that failed: the whole batch may then be sent again, since an event id counts once.
  */
-export const eventsRoutes = (dependencies: Guarding & Pick<AppDependencies, "sendMessages">) =>
+export const eventsRoutes = (dependencies: Guarding & Pick<Dependencies, "sendMessages">) =>
   new Hono<AppEnvironment>().post(
     "/",
     endpoint(

@@ -5,7 +5,7 @@ import { presentSnapshot } from "../../governance/present.ts";
 import { surfacesOf } from "../../governance/store.ts";
 import { lifecycleStates, parseState } from "../../lifecycle.ts";
 import { limits } from "../../limits.ts";
-import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
+import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 import { conditionalOn, loadExperiment, viewOf } from "../governed.ts";
 import {
@@ -68,7 +68,7 @@ const Snapshot = v.object({
   updatedBy: person,
 });
 
-export const experimentRoutes = (dependencies: AppDependencies) => {
+export const experimentRoutes = (dependencies: Dependencies) => {
   const { store } = dependencies;
   return new Hono<AppEnvironment>()
     .get(

@@ -1,13 +1,13 @@
 /** Whether this deployment can do its work; public, so it names dependencies and nothing of their insides. */
 import { Hono } from "hono";
 import * as v from "valibot";
-import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
+import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 
 const Status = v.picklist(["healthy", "unhealthy"]);
 const Health = v.object({ status: Status, dependencies: v.record(v.string(), Status) });
 
-export const healthRoutes = (dependencies: AppDependencies) => {
+export const healthRoutes = (dependencies: Dependencies) => {
   const { store, report } = dependencies;
   return new Hono<AppEnvironment>().get(
     "/health",

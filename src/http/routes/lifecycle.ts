@@ -8,7 +8,7 @@ import { StateSchema } from "../../governance/gates/schema.ts";
 import { presentTransition } from "../../governance/present.ts";
 import { allowedTransitions } from "../../lifecycle.ts";
 import { limits } from "../../limits.ts";
-import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
+import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 import { conditionalOn, execute, loadExperiment } from "../governed.ts";
 import { Conclusion, count, digest, Held, members, next, person, Proposal, State, time } from "../openapi/schemas.ts";
@@ -88,7 +88,7 @@ export const Transitioned = v.object({
   proposal: v.nullable(Proposal),
 });
 
-export const lifecycleRoutes = (dependencies: AppDependencies) => {
+export const lifecycleRoutes = (dependencies: Dependencies) => {
   const { store } = dependencies;
   return new Hono<AppEnvironment>()
     .get(

@@ -7,7 +7,7 @@ import { openProposals, rulesFor } from "../../governance/proposals.ts";
 import type { ExperimentState, Proposal as OpenProposal } from "../../governance/state.ts";
 import { lifecycleStates } from "../../lifecycle.ts";
 import { limits } from "../../limits.ts";
-import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
+import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 import { execute, viewOf } from "../governed.ts";
 import { count, Proposal } from "../openapi/schemas.ts";
@@ -32,7 +32,7 @@ const awaits = (state: ExperimentState, proposal: OpenProposal, { asker, policyS
 /** Nothing waits in an archived experiment. */
 const waiting = lifecycleStates.filter((state) => state !== "Archived");
 
-export const proposalRoutes = (dependencies: AppDependencies) => {
+export const proposalRoutes = (dependencies: Dependencies) => {
   const { store, policySet } = dependencies;
   return new Hono<AppEnvironment>()
     .get(

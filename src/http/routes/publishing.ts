@@ -7,7 +7,7 @@ import { promote } from "../../governance/promote.ts";
 import { limits } from "../../limits.ts";
 import { NameSchema } from "../../scope.ts";
 import { allowScope } from "../access.ts";
-import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
+import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 import { answerResponse, attemptOf, execute, refOf } from "../governed.ts";
 import { readOptionalJson } from "../body.ts";
@@ -66,7 +66,7 @@ const versionOf = (text: string | undefined): number => {
   throw new ProvisoError("version-not-found", "there is no version of that number");
 };
 
-export const publishingRoutes = (dependencies: AppDependencies) =>
+export const publishingRoutes = (dependencies: Dependencies) =>
   new Hono<AppEnvironment>()
     .post(
       "/:name/versions/rollback",

@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import * as v from "valibot";
 import { limits } from "../../limits.ts";
 import { readOptionalJson } from "../body.ts";
-import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
+import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 import { execute } from "../governed.ts";
 import { count, Held, Ramp, State } from "../openapi/schemas.ts";
@@ -19,7 +19,7 @@ const Ramped = v.object({
   ramp: v.nullable(Ramp),
 });
 
-export const rampRoutes = (dependencies: AppDependencies) => {
+export const rampRoutes = (dependencies: Dependencies) => {
   const act = <const Action extends "hold" | "advance" | "abort">(action: Action, summary: string) =>
     endpoint(
       dependencies,

@@ -7,7 +7,7 @@ import { controlOf, metricKinds } from "../../experiment.ts";
 import type { LedgerCounts } from "../../ledger/counts.ts";
 import { limits } from "../../limits.ts";
 import { results } from "../../ledger/results.ts";
-import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
+import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 import { loadExperiment } from "../governed.ts";
 import { count, digest, members, State } from "../openapi/schemas.ts";
@@ -91,7 +91,7 @@ const checkSubjects = ({ arms }: LedgerCounts): void => {
   );
 };
 
-export const resultsRoutes = (dependencies: AppDependencies) =>
+export const resultsRoutes = (dependencies: Dependencies) =>
   new Hono<AppEnvironment>().get(
     "/:name/results",
     endpoint(

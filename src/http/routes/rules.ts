@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { digestOf } from "../../canonical.ts";
 import { TargetingSchema } from "../../evaluation/targeting-schema.ts";
 import { publishRules } from "../../governance/publish.ts";
-import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
+import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 import { conditional } from "../governed.ts";
 import { count, digest, State } from "../openapi/schemas.ts";
@@ -39,7 +39,7 @@ const RuleSet = v.object({
   ),
 });
 
-export const rulesRoutes = (dependencies: AppDependencies) => {
+export const rulesRoutes = (dependencies: Dependencies) => {
   const { store, dataPlane } = dependencies;
   return new Hono<AppEnvironment>().get(
     "/",

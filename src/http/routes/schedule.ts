@@ -6,7 +6,7 @@ import { outcomes } from "../../governance/events.ts";
 import { StateSchema } from "../../governance/gates/schema.ts";
 import { presentSchedule } from "../../governance/present.ts";
 import { limits } from "../../limits.ts";
-import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
+import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 import { conditionalOn, execute, loadExperiment } from "../governed.ts";
 import { count, Proposal, ScheduledChange, State } from "../openapi/schemas.ts";
@@ -40,7 +40,7 @@ const Scheduled = v.object({
   proposals: v.pipe(v.array(Proposal), v.description("What can be approved for these times already")),
 });
 
-export const scheduleRoutes = (dependencies: AppDependencies) =>
+export const scheduleRoutes = (dependencies: Dependencies) =>
   new Hono<AppEnvironment>()
     .get(
       "/:name/schedule",

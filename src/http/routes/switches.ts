@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import * as v from "valibot";
 import { VariantKeySchema } from "../../experiment.ts";
 import { StateSchema } from "../../governance/gates/schema.ts";
-import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
+import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 import { execute } from "../governed.ts";
 import { count, Held, Killed, State } from "../openapi/schemas.ts";
@@ -36,7 +36,7 @@ const Switched = v.object({
   epoch: count,
 });
 
-export const switchRoutes = (dependencies: AppDependencies) =>
+export const switchRoutes = (dependencies: Dependencies) =>
   new Hono<AppEnvironment>()
     .post(
       "/:name/kill-switch",

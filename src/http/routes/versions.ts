@@ -8,7 +8,7 @@ import { presentVersion } from "../../governance/present.ts";
 import { limits } from "../../limits.ts";
 import { ExperimentNameSchema } from "../../scope.ts";
 import { parseInput, readJson } from "../body.ts";
-import type { AppDependencies, AppEnvironment } from "../dependencies.ts";
+import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 import { execute, loadExperiment, refToCreate } from "../governed.ts";
 import { Configuration, count, digest, next, person, State, time } from "../openapi/schemas.ts";
@@ -52,7 +52,7 @@ const named = (configuration: Readonly<Record<string, unknown>>, name: string): 
   });
 };
 
-export const versionRoutes = (dependencies: AppDependencies) => {
+export const versionRoutes = (dependencies: Dependencies) => {
   const { store } = dependencies;
   return new Hono<AppEnvironment>()
     .get(
