@@ -19,6 +19,8 @@ export type { Actor } from "./governance/actor.ts";
 export { sealEvents, verifyChain, createVerifier, type Verification, type Verifier } from "./governance/chain.ts";
 export type { Command, Decision, Evidence } from "./governance/commands.ts";
 export { decide } from "./governance/decide.ts";
+export { diffConfigurations, type ConfigurationChange, type ConfigurationDiff } from "./governance/diff.ts";
+export { stateAt, type Moment, type PastState } from "./governance/state-at.ts";
 export { evolve, replay } from "./governance/evolve.ts";
 export type { DomainEvent, EventRecord, EventType } from "./governance/events.ts";
 export type { GuardrailReading, Telemetry } from "./governance/evidence.ts";

@@ -13,6 +13,7 @@ import { experimentRoutes } from "./routes/experiments.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { lifecycleRoutes } from "./routes/lifecycle.ts";
 import { openApiRoutes } from "./routes/openapi.ts";
+import { pastRoutes } from "./routes/past.ts";
 import { proposalRoutes } from "./routes/proposals.ts";
 import { publishingRoutes } from "./routes/publishing.ts";
 import { rampRoutes } from "./routes/ramp.ts";
@@ -49,6 +50,7 @@ export const createApp = (given: AppDependencies) => {
       .route("/api/governance", experimentRoutes(dependencies))
       .route("/api/governance", lifecycleRoutes(dependencies))
       .route("/api/governance", publishingRoutes(dependencies))
+      .route("/api/governance", pastRoutes(dependencies))
       .route("/api/governance", versionRoutes(dependencies))
       .route("/api/governance", scheduleRoutes(dependencies))
       .route("/api/governance", rampRoutes(dependencies))

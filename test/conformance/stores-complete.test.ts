@@ -29,12 +29,19 @@ const imports = (caller: Source, adapter: Source): boolean =>
   );
 
 /** Comments aside, and at the beginning of a line: not a mention, and nothing that is called under a condition. */
-const callsSuite = ({ text }: Source): boolean => /^describeStore\(/m.test(text);
+const calls =
+  (suite: "describeStore" | "describeGovernance") =>
+  ({ text }: Source): boolean =>
+    new RegExp(`^${suite}\\(`, "m").test(text);
 
 const uses = ({ text }: Source, store: string): boolean => new RegExp(`\\b${store}\\(`).test(text);
 
-/** Stores, as `file: factory`, that no test file both builds and hands to the suite. */
-const untested = (sources: readonly Source[], tests: readonly Source[]): readonly string[] =>
+/** Stores, as `file: factory`, that no test file both builds (itself, or by a helper it names) and hands to the suite. */
+const untested = (
+  sources: readonly Source[],
+  tests: readonly Source[],
+  callsSuite: (source: Source) => boolean = calls("describeStore"),
+): readonly string[] =>
   sources.flatMap((source) =>
     storesIn(source)
       .filter((store) => !tests.some((caller) => imports(caller, source) && callsSuite(caller) && uses(caller, store)))
@@ -51,6 +58,11 @@ describe("stores", () => {
     const sources = sourcesUnder(adapters, ".ts");
     expect(sources.flatMap(storesIn).length).toBeGreaterThan(1);
     expect(untested(sources, sourcesUnder(join(root, "test"), ".test.ts"))).toEqual([]);
+  });
+
+  test("are all tried on the twenty guarantees of governance", () => {
+    const sources = sourcesUnder(adapters, ".ts");
+    expect(untested(sources, sourcesUnder(join(root, "test"), ".test.ts"), calls("describeGovernance"))).toEqual([]);
   });
 
   const adapter: Source = {

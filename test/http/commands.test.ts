@@ -345,3 +345,27 @@ test("nobody may say in a body who they are, or what only the clock says", async
     expect(summary(await author.post(`${base}/checkout/${path}`, body))).toEqual([400, "invalid-request"]);
   }
 });
+
+test("what differs between versions, and how it was before", async () => {
+  const { author, viewer } = await running();
+  await write(author, { traffic: 50 });
+  expect(await viewer.get(`${base}/checkout/versions/diff?fromVersion=1&toVersion=2`)).toMatchObject({
+    status: 200,
+    body: {
+      changes: [{ kind: "modified", path: "/traffic", old: 100, new: 50 }],
+      patch: [{ op: "replace", path: "/traffic", value: 50 }],
+    },
+  });
+  expect(await viewer.get(`${base}/checkout/versions/diff`)).toMatchObject({ body: { fromVersion: 1, toVersion: 2 } });
+  expect(summary(await viewer.get(`${base}/checkout/versions/diff?toVersion=9`))).toEqual([404, "version-not-found"]);
+  expect(await viewer.get(`${base}/checkout/state?at=2`)).toMatchObject({
+    body: { at: { seq: 2 }, state: { state: "Draft", latestVersion: 1, liveVersion: null } },
+  });
+  const now = encodeURIComponent(new Date(Date.now() + 1_000).toISOString());
+  expect(await viewer.get(`${base}/checkout/state?at=${now}`)).toMatchObject({
+    body: { state: { state: "Running", latestVersion: 2, traffic: 100 } },
+  });
+  for (const at of ["", "0", "yesterday", "-1", "2026-99-99"])
+    expect(summary(await viewer.get(`${base}/checkout/state?at=${at}`))).toEqual([400, "invalid-request"]);
+  expect(summary(await viewer.get(`${base}/checkout/state?at=2001-01-01`))).toEqual([404, "not-found"]);
+});
