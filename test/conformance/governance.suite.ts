@@ -67,7 +67,7 @@ export const describeGovernance = (name: string, makeStore: () => Promise<Govern
   describe(`governance on ${name}`, () => {
     /** Runs one case, and then looks whether every history holds together and leads to what is stored. */
     const holds = (title: string, body: (world: GovernedWorld) => Promise<void>): void =>
-      test(`${title}`, async () => {
+      test.for([title])("%s", async () => {
         const world = governedWorld(await makeStore(), freshScope());
         await body(world);
         const { items } = await world.store.list(world.ref);
