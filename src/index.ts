@@ -4,8 +4,19 @@
  */
 export * from "./browser.ts";
 export { allocateBuckets } from "./evaluation/allocation.ts";
-export type { Envelope, EnvelopeInput, Exposure, Outcome } from "./events/envelope.ts";
-export { EnvelopeSchema, ExposureSchema, OutcomeSchema, schemaVersion } from "./events/envelope.ts";
+export { isCloudEvent, readCloudEvent, toCloudEvent, type CloudEvent } from "./events/cloud-event.ts";
+export type { Envelope, EnvelopeInput, EnvelopeType, Exposure, Outcome } from "./events/envelope.ts";
+export {
+  AnalysisSignalSchema,
+  AssignmentSchema,
+  EnvelopeSchema,
+  envelopeTypes,
+  ErrorEventSchema,
+  ExposureSchema,
+  OutcomeSchema,
+  schemaVersion,
+} from "./events/envelope.ts";
+export { isEvent, parseEvent, type ParsedEvent } from "./events/validate.ts";
 export type { EventSink, SinkHealth, SinkReceipt } from "./events/sink.ts";
 export { SinkError } from "./events/sink-error.ts";
 

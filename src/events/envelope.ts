@@ -8,7 +8,7 @@ export const schemaVersion = "1.0.0";
 
 const IdSchema = v.pipe(
   v.string(),
-  v.regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i, "a UUID"),
+  v.regex(/^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/, "a UUID"),
   v.toLowerCase(),
 );
 const TimestampSchema = v.pipe(
@@ -68,6 +68,8 @@ export const OutcomeSchema = v.variant("kind", [
   }),
   v.object({ ...outcome, kind: v.literal("count"), value: v.pipe(magnitude, v.minValue(0, "0 or more")) }),
   v.object({ ...outcome, kind: v.literal("continuous"), value: magnitude }),
+  /** Milliseconds. */
+  v.object({ ...outcome, kind: v.literal("duration"), value: v.pipe(magnitude, v.minValue(0, "0 or more")) }),
 ]);
 
 /** A subject's variant changed, or was seen to differ from its first one. */
@@ -89,6 +91,22 @@ export const ErrorEventSchema = v.object({
   timestamp: v.optional(TimestampSchema),
 });
 
+export const signalSeverities = ["Info", "Warning", "Error", "Critical"] as const;
+
+/** Something that an analysis found out about an experiment; `signalType` is one of Proviso's or a name of your own. */
+export const AnalysisSignalSchema = v.object({
+  experimentName: NameSchema,
+  tenantId: v.optional(NameSchema),
+  environment: v.optional(NameSchema),
+  signalType: NameSchema,
+  severity: v.picklist(signalSeverities, signalSeverities.join(", ")),
+  message: v.string(),
+  data: v.optional(v.record(v.string(), v.unknown())),
+  /** Where it is about one subject, as a difference that a shadow showed. */
+  subjectId: v.optional(SubjectIdSchema),
+  timestamp: v.optional(TimestampSchema),
+});
+
 const VersionSchema = v.pipe(v.string(), v.regex(/^1\.\d+\.\d+$/, "schema version 1.x.y"));
 
 const enveloped = {
@@ -105,7 +123,11 @@ export const EnvelopeSchema = v.variant("eventType", [
   v.object({ ...enveloped, eventType: v.literal("Outcome"), payload: OutcomeSchema }),
   v.object({ ...enveloped, eventType: v.literal("Assignment"), payload: AssignmentSchema }),
   v.object({ ...enveloped, eventType: v.literal("Error"), payload: ErrorEventSchema }),
+  v.object({ ...enveloped, eventType: v.literal("AnalysisSignal"), payload: AnalysisSignalSchema }),
 ]);
+
+export const envelopeTypes = ["Exposure", "Outcome", "Assignment", "Error", "AnalysisSignal"] as const;
+export type EnvelopeType = (typeof envelopeTypes)[number];
 
 /** An event as it travels. `Envelope` is parsed; `EnvelopeInput` is what a sender may write. */
 export type Envelope = v.InferOutput<typeof EnvelopeSchema>;

@@ -97,6 +97,7 @@ const commonOutcome = (payload: Members): Outcome | undefined => {
   if (kind === "binary" && (isBoolean(value) || value === 0 || value === 1)) return { ...addressed, kind, value };
   if (kind === "count" && isMagnitude(value) && value >= 0) return { ...addressed, kind, value };
   if (kind === "continuous" && isMagnitude(value)) return { ...addressed, kind, value };
+  if (kind === "duration" && isMagnitude(value) && value >= 0) return { ...addressed, kind, value };
   return undefined;
 };
 

@@ -75,7 +75,8 @@ export const batchBuilder = (ref: ExperimentRef): BatchBuilder => {
             eventId,
             payload.subjectId,
             payload.metric,
-            payload.kind,
+            // A duration is a number of milliseconds, and counted as one.
+            payload.kind === "duration" ? "continuous" : payload.kind,
             timeOf(event),
             Number(payload.value),
           ]);
@@ -90,6 +91,9 @@ export const batchBuilder = (ref: ExperimentRef): BatchBuilder => {
           assignments.push([eventId, text]);
           return;
         }
+        case "AnalysisSignal":
+          // Says something of the experiment, and nothing that a subject did.
+          return;
         default:
           eventType satisfies never;
       }

@@ -4,10 +4,9 @@
  */
 import { describe, expect, test } from "vitest";
 import { createEventBuffer } from "../../src/events/buffer.ts";
-import type { EnvelopeInput } from "../../src/events/envelope.ts";
 import type { EventSink } from "../../src/events/sink.ts";
 import { limits } from "../../src/limits.ts";
-import { exposure, exposures } from "../events/fixtures.ts";
+import { everyType, exposure, exposures } from "../events/fixtures.ts";
 
 export interface SinkUnderTest {
   readonly sink: EventSink;
@@ -74,32 +73,8 @@ export const sinkSuite = (name: string, make: () => SinkUnderTest): void => {
 
     test("accepts every type of event", async () => {
       const { sink, received } = make();
-      const common = { timestamp: "2026-11-21T10:00:00.000Z", schemaVersion: "1.0.0" };
-      const about = { experimentName: "checkout", subjectId: "user-1" };
-      const events: readonly EnvelopeInput[] = [
-        exposure(0),
-        {
-          ...common,
-          eventId: exposure(1).eventId,
-          eventType: "Outcome",
-          payload: { ...about, metric: "margin", kind: "continuous", value: -0.1 },
-        },
-        {
-          ...common,
-          eventId: exposure(2).eventId,
-          eventType: "Assignment",
-          payload: { ...about, previousVariantKey: "a", newVariantKey: "b", changeReason: "reweighted" },
-        },
-        {
-          ...common,
-          eventId: exposure(3).eventId,
-          eventType: "Error",
-          payload: { ...about, variantKey: "b", errorName: "TypeError", message: "x is not a function" },
-          correlationId: "request-1",
-          metadata: { nested: { list: [1, null, "two"] } },
-        },
-      ];
-      expect(await sink.send(events)).toEqual({ accepted: 4, rejected: [] });
+      const events = everyType();
+      expect(await sink.send(events)).toEqual({ accepted: 5, rejected: [] });
       expect(received()).toEqual(events);
     });
 

@@ -162,7 +162,7 @@ describe("sampling", () => {
       telling.recorder.outcome("checkout", { subject, metric: "purchase", kind: "binary", value: true });
       telling.recorder.failure(assign(subject), subject, new Error("x"));
     }
-    const subjectsOf = (all: readonly EnvelopeInput[]): ReadonlySet<string> =>
+    const subjectsOf = (all: readonly EnvelopeInput[]): ReadonlySet<string | undefined> =>
       new Set(all.map(({ payload }) => payload.subjectId));
     const exposed = subjectsOf(exposing.events());
     expect(exposed.size).toBeGreaterThan(100);

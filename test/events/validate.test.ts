@@ -1,8 +1,9 @@
 import * as fc from "fast-check";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
-import { EnvelopeSchema } from "../../src/events/envelope.ts";
+import { type EnvelopeInput, EnvelopeSchema } from "../../src/events/envelope.ts";
 import { isEvent, parseEvent } from "../../src/events/validate.ts";
+import { everyType } from "./fixtures.ts";
 
 const exposure = {
   eventId: "019AA5B6-1111-7222-8333-444455556666",
@@ -61,6 +62,7 @@ const oddValue = fc.constantFrom<unknown>(
   "binary",
   "count",
   "continuous",
+  "duration",
   "Exposure",
   "Outcome",
   "Error",
@@ -126,6 +128,31 @@ const almostEvent = fc
     payload: changes(payloadMembers),
   })
   .map(({ base, envelope, payload }) => ({ ...base, payload: { ...base.payload, ...payload }, ...envelope }));
+
+describe("schema versions", () => {
+  test.each(everyType().map((event): [string, EnvelopeInput] => [event.eventType, event]))(
+    "of %s: a newer minor version is taken, without what it adds; another major version is not",
+    (_, event) => {
+      const known = parseEvent(event);
+      const newer = { ...event, schemaVersion: "1.9.3", added: 1, payload: { ...event.payload, added: { deep: [1] } } };
+      const parsed = parseEvent(newer);
+      expect(known.ok && parsed.ok && { ...parsed.event, schemaVersion: "1.0.0" }).toEqual(known.ok && known.event);
+      for (const schemaVersion of ["0.9.0", "2.0.0", "1", "1.0", "10.0.0"]) {
+        expect(parseEvent({ ...event, schemaVersion })).toMatchObject({
+          ok: false,
+          problems: [{ path: "/schemaVersion" }],
+        });
+      }
+    },
+  );
+
+  test("a duration is in milliseconds, and not below 0", () => {
+    const lasting = (value: unknown) => ({ ...outcome, payload: { ...outcome.payload, kind: "duration", value } });
+    expect(isEvent(lasting(12.5))).toBe(true);
+    expect(isEvent(lasting(-1))).toBe(false);
+    expect(isEvent(lasting(Number.NaN))).toBe(false);
+  });
+});
 
 describe("events from outside", () => {
   test("the quick check and the schema never disagree", () => {

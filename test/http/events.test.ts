@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 import { describe, expect, test } from "vitest";
+import { toCloudEvent } from "../../src/events/cloud-event.ts";
 import { decodeMessage } from "../../src/events/message.ts";
 import { withScope } from "../../src/http/access.ts";
 import type { AppEnvironment } from "../../src/http/dependencies.ts";
@@ -12,7 +13,7 @@ const eventId = (n: number): string => `019aa5b6-0000-7000-8000-${n.toString(16)
 const exposure = (n: number, payload: object = {}) => ({
   eventId: eventId(n),
   timestamp: "2026-11-21T11:59:00.000Z",
-  eventType: "Exposure",
+  eventType: "Exposure" as const,
   payload: { experimentName: "checkout", variantKey: "control", subjectId: `user-${n}`, ...payload },
 });
 
@@ -185,4 +186,16 @@ describe("POST /api/events", () => {
     const { post } = createIngest();
     expect(await post("[]", "?tenant=a/b")).toMatchObject({ status: 400 });
   });
+});
+
+test("CloudEvents are taken beside envelopes, and go on as envelopes", async () => {
+  const { post, sent } = createIngest();
+  const body = JSON.stringify([
+    toCloudEvent(exposure(1)),
+    exposure(2),
+    { ...toCloudEvent(exposure(3)), schemaversion: "2.0.0" },
+  ]);
+  const { status, answer } = await post(body, "", { "content-type": "application/cloudevents-batch+json" });
+  expect({ status, answer }).toMatchObject({ status: 202, answer: { accepted: 2, rejected: [{ index: 2 }] } });
+  expect(sent()).toEqual([{ ...scoped(exposure(1)), schemaVersion: "1.0.0" }, scoped(exposure(2))]);
 });

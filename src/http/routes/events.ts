@@ -2,6 +2,7 @@
 import { Hono } from "hono";
 import * as v from "valibot";
 import { type LocatedMessage, ProvisoError } from "../../errors.ts";
+import { isCloudEvent, readCloudEvent } from "../../events/cloud-event.ts";
 import { type EnvelopeInput, EnvelopeSchema } from "../../events/envelope.ts";
 import { encodeEvent, type EncodedEvent, packMessages } from "../../events/message.ts";
 import { runsOf } from "../../events/send.ts";
@@ -66,13 +67,16 @@ const inScope = (event: EnvelopeInput, { tenant, environment }: Scope): Envelope
       return { ...event, payload: { ...event.payload, ...scope } };
     case "Error":
       return { ...event, payload: { ...event.payload, ...scope } };
+    case "AnalysisSignal":
+      return { ...event, payload: { ...event.payload, ...scope } };
     default:
       return event satisfies never;
   }
 };
 
 /** The event as text for the queue, or what is wrong with it. */
-const admit = (input: unknown, scope: Scope): EncodedEvent | LocatedMessage => {
+const admit = (given: unknown, scope: Scope): EncodedEvent | LocatedMessage => {
+  const input = isCloudEvent(given) ? readCloudEvent(given) : given;
   if (!isEvent(input)) return problemsOf(input)[0];
   const problem = scopeProblem(input, scope);
   if (problem !== undefined) return problem;
@@ -104,7 +108,7 @@ export const eventsRoutes = (dependencies: Guarding & Pick<Dependencies, "sendMe
       {
         id: "sendEvents",
         summary: "Send events of an application",
-        description: `At most ${limits.batchEvents} events. Each is checked alone; an event id counts once, however often it is sent.`,
+        description: `At most ${limits.batchEvents} events, as envelopes or as CloudEvents 1.0 (structured mode). Each is checked alone; an event id counts once, however often it is sent.`,
         access: "ingest",
         rawBody: Batch,
         answers: { 202: Taken },
