@@ -97,6 +97,8 @@ export type Provenance =
       readonly environment: string;
       readonly version: number;
       readonly digest: string;
+      /** Who wrote that content there: carrying it over gives it no new author. */
+      readonly contentBy: readonly PersonalRef[];
     };
 
 /** Where a ramp stands. */

@@ -1,10 +1,11 @@
 /** `evolve(state, event) → state`: how each fact changes the state. Nothing is decided here, so nothing can be refused. */
 import { allocationOf } from "./allocation-key.ts";
 import { holdsSurfaces, isServing } from "../lifecycle.ts";
-import type { ActorRecord, EventRecord, RampPosition } from "./events.ts";
+import type { ActorRecord, EventRecord, PersonalRef, RampPosition } from "./events.ts";
 import {
   approvedKept,
   earlierPlansKept,
+  writtenKept,
   type Approval,
   type ExperimentState,
   type Proposal,
@@ -42,6 +43,23 @@ const versionOf = ({ version, digest, configuration, provenance }: Of<"VersionWr
   configuration,
   ...(provenance === undefined ? {} : { provenance }),
 });
+
+/** Everyone behind a version: whoever posted it, and whoever wrote the same content before, here or where it comes from. */
+const authorsOf = (
+  written: ExperimentState["written"],
+  { actor, data: { digest, provenance } }: Of<"VersionWritten">,
+): readonly PersonalRef[] => {
+  const before = written.find((content) => content.digest === digest)?.by ?? [];
+  const brought = provenance === undefined ? [] : [provenance.contentBy].flat();
+  return [...new Set([...before, actor.ref, ...brought])];
+};
+
+const withWritten = (
+  written: ExperimentState["written"],
+  digest: string,
+  by: readonly PersonalRef[],
+): ExperimentState["written"] =>
+  [...written.filter((content) => content.digest !== digest), { digest, by }].slice(-writtenKept);
 
 /** Whoever is drawn for a variant that was killed is not exposed: its share is nothing. */
 export const plannedVariants = (
@@ -178,10 +196,13 @@ const apply = (state: ExperimentState, event: Exclude<Occurrence, { type: "Creat
         conclusion: null,
       };
     case "VersionWritten": {
-      const { provenance } = event.data;
-      const author = provenance?.kind === "rollback" ? [provenance.contentBy] : [];
-      const authors = [...new Set([...state.authorsSinceApproval, event.actor.ref, ...author])];
-      return { ...state, latest: versionOf(event.data), authorsSinceApproval: authors };
+      const by = authorsOf(state.written, event);
+      return {
+        ...state,
+        latest: versionOf(event.data),
+        authorsSinceApproval: [...new Set([...state.authorsSinceApproval, ...by])],
+        written: withWritten(state.written, event.data.digest, by),
+      };
     }
     case "ProposalOpened": {
       const { proposal: id, reason: _reason, metadata: _metadata, ...change } = event.data;
@@ -261,6 +282,7 @@ export const evolve = (state: ExperimentState | null, event: Occurrence): Experi
   }
   if (event.type !== "VersionWritten") throw new TypeError(`history: ${event.type} before the first version`);
   const latest = versionOf(event.data);
+  const by = authorsOf([], event);
   return {
     name: latest.configuration.name,
     lifecycle: "Draft",
@@ -271,7 +293,8 @@ export const evolve = (state: ExperimentState | null, event: Occurrence): Experi
     epoch: 0,
     earlierPlans: [],
     approved: [],
-    authorsSinceApproval: [event.actor.ref],
+    authorsSinceApproval: by,
+    written: withWritten([], latest.digest, by),
     proposals: [],
     claims: [],
     ramp: null,

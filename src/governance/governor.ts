@@ -29,7 +29,7 @@ import { nextWake } from "./due.ts";
 import type { Telemetry } from "./evidence.ts";
 import type { CustomGates } from "./custom-gates.ts";
 import { lookUp } from "./look-up.ts";
-import { withReferences } from "./references.ts";
+import { namedPeople, withReferences } from "./references.ts";
 import { fingerprintOf, parseAnswer, receiptKeyOf } from "./receipts.ts";
 import type { CommandInput } from "./request.ts";
 
@@ -181,7 +181,15 @@ export const createGovernor = (options: GovernorOptions): Governor => {
       kind,
       roles: roles.toSorted(),
     };
-    const command = withReferences(request.command, (text) => refOf("text", text));
+    const named = new Map([...(await namedPeople(store, request)), [request.actor.id, actor.ref]]);
+    const command = withReferences(request.command, {
+      text: (text) => refOf("text", text),
+      actor: (name) => {
+        const ref = named.get(name) ?? refOf("actor", name);
+        named.set(name, ref);
+        return ref;
+      },
+    });
     const lookedUp = await lookUp({
       ref: request.ref,
       state,

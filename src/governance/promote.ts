@@ -25,11 +25,15 @@ export const promote = async (
     throw new ProvisoError("invalid-request", "a version is promoted to another environment", {
       errors: [{ path: "/environment", message: `an environment other than ${environment}` }],
     });
-  const page = await store.history(ref, { version, limit: 1 });
+  const [page, source] = await Promise.all([store.history(ref, { version, limit: 1 }), store.load(ref)]);
   const [event] = page.events;
   if (event?.type !== "VersionWritten")
     throw new ProvisoError("version-not-found", `there is no version ${version} of ${ref.experiment}`);
   const { configuration, digest } = event.data;
+  const authors = source?.snapshot.state.written.find((content) => content.digest === digest)?.by ?? [];
+  const people = new Map([...page.people, ...(source?.people ?? [])]);
+  // Whoever has been erased there is nobody who could approve here.
+  const contentBy = [...new Set([...authors, event.actor.ref])].flatMap((author) => people.get(author) ?? []);
   const target = { ...ref, environment };
   return governor(target).execute({
     ...by,
@@ -38,7 +42,7 @@ export const promote = async (
       type: "WriteVersion",
       configuration,
       createOnly: false,
-      provenance: { kind: "promotion", environment: ref.environment, version, digest },
+      provenance: { kind: "promotion", environment: ref.environment, version, digest, contentBy },
       ...(changeDescription === undefined ? {} : { changeDescription }),
     },
   });

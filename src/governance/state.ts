@@ -66,6 +66,12 @@ export interface ApprovedContent {
   readonly served?: true;
 }
 
+/** Who has ever written some content, whoever posts it again. */
+export interface WrittenContent {
+  readonly digest: string;
+  readonly by: readonly PersonalRef[];
+}
+
 /** The weights of an epoch that is over. */
 export interface EpochAllocation {
   readonly epoch: number;
@@ -95,6 +101,8 @@ export interface ExperimentState {
   readonly approved: readonly ApprovedContent[];
   /** Everyone who wrote a version since the last approval: whoever is here cannot be the second pair of eyes. */
   readonly authorsSinceApproval: readonly PersonalRef[];
+  /** Newest last, and bounded to {@link writtenKept}: content that is posted again keeps its authors. */
+  readonly written: readonly WrittenContent[];
   readonly proposals: readonly Proposal[];
   /** Names in the scope that this experiment alone holds: its surfaces, and its pairs with conflicting experiments. */
   readonly claims: readonly string[];
@@ -114,12 +122,14 @@ export interface ExperimentState {
 
 export const approvedKept = 100;
 export const earlierPlansKept = 50;
+export const writtenKept = 50;
 
 /** People that the state names, each once. */
 export const actorsOf = (state: ExperimentState): readonly PersonalRef[] => [
   ...new Set([
     state.updatedBy,
     ...state.authorsSinceApproval,
+    ...state.written.flatMap(({ by }) => by),
     ...state.proposals.flatMap((proposal) => [
       proposal.proposedBy.ref,
       ...proposal.approvals.map((approval) => approval.actor.ref),

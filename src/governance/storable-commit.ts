@@ -93,7 +93,11 @@ const peopleIn = (event: EventRecord): readonly PersonalRef[] => {
   );
   const counted = "gates" in event.data ? event.data.gates.flatMap((gate) => gate.approvedBy ?? []) : [];
   const asker = "onBehalfOf" in event.data && event.data.onBehalfOf !== undefined ? [event.data.onBehalfOf.ref] : [];
-  return [...new Set([event.actor.ref, ...named, ...counted, ...asker])];
+  const brought =
+    event.type === "VersionWritten" && event.data.provenance !== undefined
+      ? [event.data.provenance.contentBy].flat()
+      : [];
+  return [...new Set([event.actor.ref, ...named, ...counted, ...asker, ...brought])];
 };
 
 const storableEvents = (events: readonly EventRecord[], expect: Head): readonly StorableEvent[] => {

@@ -227,6 +227,23 @@ describe("who counts", () => {
     expect(scene.when(say(scene, "approve"), { by: person("somebody-else") }).outcome).toBe("commit");
   });
 
+  test("nobody who wrote the same content before, also when other content was approved in between", () => {
+    const given = pending()
+      .writes({ traffic: 10 }, { by: person("first") })
+      .writes({ traffic: 20 }, { by: person("second") })
+      .approves("Approved", { by: person("third") })
+      .moves("Approved")
+      .moves("Draft")
+      .writes({ traffic: 10 }, { by: person("second") })
+      .moves("PendingApproval", { by: person("second") });
+    const { changeDigest } = given.proposalTo("Approved");
+    const approvedBy = (name: string) =>
+      given.when({ type: "Say", decision: "approve", changeDigest }, { by: person(name, ["approver"]) });
+    expect(approvedBy("first")).toMatchObject({ outcome: "deny", code: "gate-rejected" });
+    expect(approvedBy("second")).toMatchObject({ outcome: "deny", code: "gate-rejected" });
+    expect(approvedBy("third")).toMatchObject({ outcome: "commit" });
+  });
+
   test("an approver without the gate's role, or of another kind, is refused", () => {
     const scene = pending();
     expect(denial(scene.when(say(scene, "approve"), { by: person("visitor", ["viewer"]) }))).toMatchObject({

@@ -81,12 +81,36 @@ describe("commands", () => {
     expect(there).toMatchObject({ state: "Draft", digest: here?.["digest"], liveVersion: null });
     const { events } = await world.governance.history(target, { types: ["VersionWritten"] });
     expect(events[0]?.data).toMatchObject({ provenance: { kind: "promotion", environment: "default", version: 1 } });
+    const digestThere = there?.["digest"];
+    expect(digestThere).toBe(here?.["digest"]);
     await expect(world.governance.promote("checkout", 9, "production", author)).rejects.toMatchObject({
       code: "version-not-found",
     });
     await expect(world.governance.promote("checkout", 1, "default", author)).rejects.toMatchObject({
       code: "invalid-request",
     });
+  });
+
+  test("whoever wrote content stays out of its approval where somebody else carries it", async () => {
+    const world = setUp({ gates: [{ type: "manual", from: "PendingApproval", to: "Approved" }] });
+    const { governance } = world;
+    const carrier = by("carrier@example.com", "editor", "operator");
+    const target = { experiment: "checkout", environment: "production" };
+    const production = (who: By) => ({ ...who, actor: { ...who.actor, roles: ["approver", "editor", "operator"] } });
+    await governance.define(target, { variants, traffic: 5 }, author);
+    await governance.define("checkout", { variants }, author);
+    await governance.revise("checkout", { variants }, approver);
+    for (const version of [1, 2])
+      expect(codeOf(await governance.promote("checkout", version, "production", carrier))).toBe("created");
+    const submitted = await governance.submit(target, {}, carrier);
+    expect(codeOf(submitted)).toBe("done");
+    const loaded = await world.store.load({ tenant: "default", ...target });
+    const changeDigest = loaded?.snapshot.state.proposals[0]?.changeDigest ?? "";
+    for (const who of [author, approver, carrier])
+      expect(codeOf(await governance.approve(target, { changeDigest }, production(who)))).toBe("gate-rejected");
+    const third = production(by("third@example.com"));
+    expect(codeOf(await governance.approve(target, { changeDigest }, third))).toBe("created");
+    expect(await governance.verify(target)).toMatchObject({ valid: true });
   });
 
   test("breaking the glass takes its role", async () => {

@@ -124,6 +124,7 @@ const stateOf = (ref: ExperimentRef, written: SettledConfiguration): ExperimentS
   approved: [],
   earlierPlans: [],
   authorsSinceApproval: [author.ref],
+  written: [{ digest: digestOf(written), by: [author.ref] }],
   proposals: [],
   claims: [],
   ramp: null,
