@@ -6,6 +6,7 @@ import { parseDuration } from "../src/duration.ts";
 import { ProvisoError } from "../src/errors.ts";
 import { plannedShares } from "../src/evaluation/allocation.ts";
 import type { DataPlaneSettings } from "../src/evaluation/rule-set.ts";
+import { withCurrentShape } from "../src/governance/current-shape.ts";
 import { writeDeclared } from "../src/governance/declared.ts";
 import type { Telemetry } from "../src/governance/evidence.ts";
 import type { Governor, GovernorOptions } from "../src/governance/governor.ts";
@@ -55,7 +56,9 @@ const objectName = (dsl: Dsl, ref: ExperimentRef): string =>
 
 const memoryObject = "memory";
 
-export const storeOf = (env: WorkerEnv, dsl: Dsl): GovernanceStore => {
+export const storeOf = (env: WorkerEnv, dsl: Dsl): GovernanceStore => withCurrentShape(openStore(env, dsl));
+
+const openStore = (env: WorkerEnv, dsl: Dsl): GovernanceStore => {
   const { type, database } = dsl.governance.persistence;
   switch (type) {
     case "d1":

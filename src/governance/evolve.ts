@@ -5,6 +5,7 @@ import type { ActorRecord, EventRecord, PersonalRef, RampPosition } from "./even
 import {
   approvedKept,
   earlierPlansKept,
+  stateShape,
   writtenKept,
   type Approval,
   type ExperimentState,
@@ -284,6 +285,7 @@ export const evolve = (state: ExperimentState | null, event: Occurrence): Experi
   const latest = versionOf(event.data);
   const by = authorsOf([], event);
   return {
+    shape: stateShape,
     name: latest.configuration.name,
     lifecycle: "Draft",
     since: event.at,

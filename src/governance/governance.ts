@@ -8,6 +8,7 @@ import { lifecycleStates, type LifecycleState } from "../lifecycle.ts";
 import { limits } from "../limits.ts";
 import { defaultScope, ExperimentNameSchema, type ExperimentRef, NameSchema, type Scope } from "../scope.ts";
 import type { Actor } from "./actor.ts";
+import { withCurrentShape } from "./current-shape.ts";
 import { createVerifier, type Verification } from "./chain.ts";
 import type { CustomGates } from "./custom-gates.ts";
 import type { Outcome } from "./events.ts";
@@ -127,7 +128,8 @@ const refOf = (named: Named): ExperimentRef =>
  * await governance.transition("checkout", "PendingApproval", {}, by); // { ok: true, outcome: "done", body: { … } }
  */
 export const createGovernance = (options: GovernanceOptions) => {
-  const { store, telemetry = measuresNothing, now = Date.now, id = uuidv7 } = options;
+  const store = withCurrentShape(options.store);
+  const { telemetry = measuresNothing, now = Date.now, id = uuidv7 } = options;
   const policySet = rulesOf(options);
   const governor = createGovernor({
     ...options,

@@ -12,6 +12,7 @@ import { sealEvents } from "./chain.ts";
 import type { Decision, Evidence } from "./commands.ts";
 import { createBrakes } from "./brakes.ts";
 import { decide } from "./decide.ts";
+import { withCurrentShape } from "./current-shape.ts";
 import { createDenialLimiter } from "./denial-limiter.ts";
 import type { ActorRecord, DomainEvent, PersonalRef } from "./events.ts";
 import { evolve } from "./evolve.ts";
@@ -133,7 +134,8 @@ interface Draft {
 }
 
 export const createGovernor = (options: GovernorOptions): Governor => {
-  const { store, policySet, telemetry, now, id, salt, receiptLifetimeMs = dayMs, report = () => undefined } = options;
+  const store = withCurrentShape(options.store);
+  const { policySet, telemetry, now, id, salt, receiptLifetimeMs = dayMs, report = () => undefined } = options;
   const { customGates = {}, customPolicies = {}, guardrailIntervalMs = minuteMs, wake } = options;
   /** One command after another through evidence and decision … */
   const turns = createLocks();

@@ -78,7 +78,15 @@ export interface EpochAllocation {
   readonly variants: readonly { readonly key: string; readonly weight: number }[];
 }
 
+/**
+ * Rises with every change of what a state is made of. A stored state of an older shape is not patched: it is built again
+ * from its history, which is enough.
+ */
+export const stateShape = 2;
+
 export interface ExperimentState {
+  /** The {@link stateShape} of the code that made it. */
+  readonly shape: number;
   readonly name: string;
   readonly lifecycle: LifecycleState;
   /** ISO 8601; when the present lifecycle state was entered. */

@@ -5,7 +5,7 @@
 import { ProvisoError } from "../errors.ts";
 import { parseState } from "../lifecycle.ts";
 import { type EventRecord, eventTypes } from "./events.ts";
-import type { ExperimentState } from "./state.ts";
+import { type ExperimentState, stateShape } from "./state.ts";
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -34,6 +34,8 @@ const isVersion = (value: unknown): boolean =>
 
 const isExperimentState = (value: unknown): value is ExperimentState =>
   isObject(value) &&
+  typeof value["shape"] === "number" &&
+  value["shape"] <= stateShape &&
   isText(value["name"]) &&
   isText(value["lifecycle"]) &&
   parseState(value["lifecycle"]) === value["lifecycle"] &&
@@ -41,14 +43,34 @@ const isExperimentState = (value: unknown): value is ExperimentState =>
   (value["live"] === null || isVersion(value["live"])) &&
   Array.isArray(value["approved"]) &&
   Array.isArray(value["authorsSinceApproval"]) &&
+  Array.isArray(value["written"]) &&
   Array.isArray(value["proposals"]) &&
   Array.isArray(value["schedule"]) &&
   isText(value["updatedAt"]);
 
+/**
+ * Members that came with later shapes. They make an older state one that can be read, and no more: `withCurrentShape`
+ * sees its shape, and builds it from its history.
+ */
+const laterMembers = {
+  shape: 1,
+  servingSince: null,
+  earlierPlans: [],
+  written: [],
+  claims: [],
+  ramp: null,
+  schedule: [],
+  killed: { experiment: false, variants: [] },
+  conclusion: null,
+  notified: [],
+};
+
+const filled = (value: unknown): unknown => (isObject(value) ? { ...laterMembers, ...value } : value);
+
 const read =
-  <Value>(what: string, is: (value: unknown) => value is Value) =>
+  <Value>(what: string, is: (value: unknown) => value is Value, fill: (value: unknown) => unknown = (same) => same) =>
   (text: string): Value => {
-    const value: unknown = JSON.parse(text);
+    const value: unknown = fill(JSON.parse(text));
     if (is(value)) return value;
     throw new ProvisoError("internal", `the store holds something that is not ${what} of this version of Proviso`);
   };
@@ -57,4 +79,4 @@ const read =
 export const readEvent = read("an event", isEventRecord);
 
 /** @throws ProvisoError `internal` when the text is not a state */
-export const readState = read("a state", isExperimentState);
+export const readState = read("a state", isExperimentState, filled);

@@ -1,6 +1,7 @@
 /** What the HTTP app is given. It knows no platform: a Worker, Node or a test hands these in. */
 import { ProvisoError } from "../errors.ts";
 import type { Actor } from "../governance/actor.ts";
+import { withCurrentShape } from "../governance/current-shape.ts";
 import type { Governor } from "../governance/governor.ts";
 import type { DataPlaneSettings } from "../evaluation/rule-set.ts";
 import type { PolicySet } from "../governance/policy-set.ts";
@@ -72,6 +73,7 @@ export const withDefaults = (dependencies: AppDependencies): Dependencies => ({
   now: Date.now,
   report: () => undefined,
   ...dependencies,
+  store: withCurrentShape(dependencies.store),
 });
 
 /** What middleware has established by the time a route runs. */

@@ -4,7 +4,7 @@ import type { SettledConfiguration } from "../../src/experiment.ts";
 import { type EventDraft, sealEvents } from "../../src/governance/chain.ts";
 import type { ActorRecord, Change } from "../../src/governance/events.ts";
 import { personalValue } from "../../src/governance/personal.ts";
-import type { ExperimentState } from "../../src/governance/state.ts";
+import { type ExperimentState, stateShape } from "../../src/governance/state.ts";
 import type { Commit, Head, PersonalValue, Receipt, Snapshot } from "../../src/governance/store.ts";
 import type { ExperimentRef, Scope } from "../../src/scope.ts";
 
@@ -114,6 +114,7 @@ export interface Base {
 }
 
 const stateOf = (ref: ExperimentRef, written: SettledConfiguration): ExperimentState => ({
+  shape: stateShape,
   name: ref.experiment,
   lifecycle: "Draft",
   since: at,
