@@ -45,6 +45,8 @@ export const limits = {
   commitEvents: 100,
   commitClaims: 5_000,
   claimBytes: 1_024,
+  /** Definitions of rules in one commit. */
+  commitRules: 200,
   /** One event, state or answer as stored. D1 refuses a row of more than 2,000,000 bytes; the rest is for its columns. */
   storedTextBytes: 1_500_000,
   dslBytes: 1024 * 1024,

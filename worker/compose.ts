@@ -71,6 +71,11 @@ const openStore = (env: WorkerEnv, dsl: Dsl): GovernanceStore => {
         load: (ref, options) => object().load(ref, options),
         history: (ref, query) => object().history(ref, query),
         list: (scope, query) => object().list(scope, query),
+        rules: (ref, query) => object().rules(ref, query),
+        personal: (ref, query) => object().personal(ref, query),
+        erase: (ref, refs) => object().erase(ref, refs),
+        positions: (ref) => object().positions(ref),
+        advance: (ref, subscriber, seq) => object().advance(ref, subscriber, seq),
         commit: () => Promise.reject(new TypeError("memory store: only its own object commits to it")),
         check: async () => {
           await object().list(defaultScope, { limit: 1 });

@@ -8,7 +8,10 @@ import type { CrossoverPage } from "../src/ledger/crossover.ts";
 import type { RecordBatch, RecordReport } from "./ledger-object.ts";
 
 /** What the rest of the Worker may ask of an experiment's object. */
-export interface ExperimentStub extends Pick<GovernanceStore, "load" | "history" | "list"> {
+export interface ExperimentStub extends Pick<
+  GovernanceStore,
+  "load" | "history" | "list" | "rules" | "personal" | "erase" | "positions" | "advance"
+> {
   execute(request: CommandRequest): Promise<CommandAnswer>;
   evaluate(question: DryRunRequest): Promise<DryRun | null>;
 }

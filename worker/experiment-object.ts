@@ -4,6 +4,7 @@ import dslText from "../.proviso/proviso.yaml";
 import { memoryStore } from "../adapters/store/memory.ts";
 import { ProvisoError } from "../src/errors.ts";
 import { type CommandAnswer, type CommandRequest, createGovernor, type Governor } from "../src/governance/governor.ts";
+import type { PersonalRef } from "../src/governance/events.ts";
 import type { DryRun, DryRunRequest } from "../src/governance/dry-run.ts";
 import type {
   GovernanceStore,
@@ -13,6 +14,10 @@ import type {
   ListQuery,
   Loaded,
   LoadOptions,
+  PersonalPage,
+  PersonalQuery,
+  RulesPage,
+  RulesQuery,
 } from "../src/governance/store.ts";
 import type { ExperimentRef, Scope } from "../src/scope.ts";
 import { createAlarms, type Alarms } from "./alarms.ts";
@@ -77,5 +82,25 @@ export class ExperimentObject extends DurableObject<WorkerEnv> implements Experi
 
   list(scope: Scope, query?: ListQuery): Promise<ListPage> {
     return this.#store.list(scope, query);
+  }
+
+  rules(ref: ExperimentRef, query?: RulesQuery): Promise<RulesPage> {
+    return this.#store.rules(ref, query);
+  }
+
+  personal(ref: ExperimentRef, query?: PersonalQuery): Promise<PersonalPage> {
+    return this.#store.personal(ref, query);
+  }
+
+  erase(ref: ExperimentRef, refs: readonly PersonalRef[]): Promise<void> {
+    return this.#store.erase(ref, refs);
+  }
+
+  positions(ref: ExperimentRef): Promise<ReadonlyMap<string, number>> {
+    return this.#store.positions(ref);
+  }
+
+  advance(ref: ExperimentRef, subscriber: string, seq: number): Promise<void> {
+    return this.#store.advance(ref, subscriber, seq);
   }
 }

@@ -5,7 +5,15 @@
 import { ProvisoError } from "../../src/errors.ts";
 import { genesisHead } from "../../src/governance/chain.ts";
 import { storableCommit, type StorableCommit } from "../../src/governance/storable-commit.ts";
-import { storableHistoryQuery, storableListQuery, storableLoad } from "../../src/governance/storable-query.ts";
+import {
+  checkPosition,
+  storableErasure,
+  storableHistoryQuery,
+  storableListQuery,
+  storableLoad,
+  storablePageQuery,
+} from "../../src/governance/storable-query.ts";
+import { checkRef } from "../../src/governance/store-door.ts";
 import type { CommitResult, GovernanceStore } from "../../src/governance/store.ts";
 import type { ExperimentRef } from "../../src/scope.ts";
 import * as sqlite from "./sqlite.ts";
@@ -53,7 +61,8 @@ export const d1Store = (options: D1StoreOptions): GovernanceStore => {
   const batch = (queries: readonly sqlite.Query[]): Promise<readonly sqlite.Rows[]> =>
     database.batch(queries.map(prepared));
 
-  const read = async (what: string, queries: readonly sqlite.Query[]): Promise<readonly sqlite.Rows[]> => {
+  /** Reads, and writes that are the same however often they happen. */
+  const run = async (what: string, queries: readonly sqlite.Query[]): Promise<readonly sqlite.Rows[]> => {
     try {
       return await batch(queries);
     } catch (cause) {
@@ -98,7 +107,7 @@ export const d1Store = (options: D1StoreOptions): GovernanceStore => {
 
     async load(ref, query) {
       const { receipt, actor, now } = storableLoad(ref, query);
-      const [snapshotRows, headRows, peopleRows, ...asked] = await read("load the experiment", [
+      const [snapshotRows, headRows, peopleRows, ...asked] = await run("load the experiment", [
         sqlite.snapshotQuery(ref),
         sqlite.headQuery(ref),
         sqlite.snapshotPeopleQuery(ref),
@@ -137,7 +146,7 @@ export const d1Store = (options: D1StoreOptions): GovernanceStore => {
 
     async history(ref, query) {
       const storable = storableHistoryQuery(ref, query);
-      const [rows] = await read("read the history", [sqlite.historyQuery(ref, storable)]);
+      const [rows] = await run("read the history", [sqlite.historyQuery(ref, storable)]);
       const found = sqlite.rowsOf(sqlite.EventRow, rows);
       const page = found.slice(0, storable.limit);
       return {
@@ -150,7 +159,7 @@ export const d1Store = (options: D1StoreOptions): GovernanceStore => {
     async list(scope, query) {
       const { tenant, environment } = scope;
       const storable = storableListQuery(scope, query);
-      const [rows] = await read("list experiments", [sqlite.listQuery(scope, storable)]);
+      const [rows] = await run("list experiments", [sqlite.listQuery(scope, storable)]);
       const found = sqlite.rowsOf(sqlite.SnapshotRow, rows);
       const page = found.slice(0, storable.limit);
       return {
@@ -159,8 +168,39 @@ export const d1Store = (options: D1StoreOptions): GovernanceStore => {
       };
     },
 
+    async rules(ref, query) {
+      const storable = storablePageQuery(ref, query);
+      const [rows] = await run("read the rules", [sqlite.rulesQuery(ref, storable)]);
+      const found = sqlite.rowsOf(sqlite.RuleRow, rows);
+      const page = found.slice(0, storable.limit);
+      return { rules: page, next: found.length > page.length ? (page.at(-1)?.digest ?? null) : null };
+    },
+
+    async personal(ref, query) {
+      const storable = storablePageQuery(ref, query);
+      const [rows] = await run("read personal values", [sqlite.personalQuery(ref, storable)]);
+      const found = sqlite.rowsOf(sqlite.PersonalRow, rows);
+      const page = found.slice(0, storable.limit);
+      return { values: page, next: found.length > page.length ? (page.at(-1)?.ref ?? null) : null };
+    },
+
+    async erase(ref, refs) {
+      await run("erase personal values", sqlite.eraseQueries(ref, storableErasure(ref, refs)));
+    },
+
+    async positions(ref) {
+      checkRef(ref);
+      const [rows] = await run("read positions", [sqlite.positionsQuery(ref)]);
+      return new Map(sqlite.rowsOf(sqlite.PositionRow, rows).map(({ subscriber, seq }) => [subscriber, seq]));
+    },
+
+    async advance(ref, subscriber, seq) {
+      checkPosition(ref, subscriber, seq);
+      await run("note a position", [sqlite.advanceQuery(ref, subscriber, seq)]);
+    },
+
     async check() {
-      await read("be read", [["SELECT 1 FROM snapshots LIMIT 1"]]);
+      await run("be read", [["SELECT 1 FROM snapshots LIMIT 1"]]);
     },
   };
 };

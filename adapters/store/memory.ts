@@ -10,10 +10,19 @@ import {
   type StorableReceipt,
   type StorableSnapshot,
 } from "../../src/governance/storable-commit.ts";
-import { storableHistoryQuery, storableListQuery, storableLoad } from "../../src/governance/storable-query.ts";
+import {
+  checkPosition,
+  storableErasure,
+  storableHistoryQuery,
+  storableListQuery,
+  storableLoad,
+  type StorablePageQuery,
+  storablePageQuery,
+} from "../../src/governance/storable-query.ts";
+import { checkRef } from "../../src/governance/store-door.ts";
 import type { Commit, Conflict, GovernanceStore, PersonalValue, Snapshot } from "../../src/governance/store.ts";
 import { surfaceClaim } from "../../src/governance/store.ts";
-import { type ExperimentRef, type Scope, scopeKey } from "../../src/scope.ts";
+import { type ExperimentRef, refKey, type Scope, scopeKey } from "../../src/scope.ts";
 
 interface Aggregate {
   readonly events: StorableEvent[];
@@ -22,17 +31,14 @@ interface Aggregate {
   readonly personal: Map<PersonalRef, PersonalValue>;
   /** Who has which reference; always what {@link personal} says. */
   readonly actors: Map<string, PersonalRef>;
+  /** Text by digest. */
+  readonly rules: Map<string, string>;
 }
 
 interface ScopeContent {
   readonly experiments: Map<string, Aggregate>;
   /** Claim to the experiment that holds it. */
   readonly claims: Map<string, string>;
-}
-
-export interface MemoryStore extends GovernanceStore {
-  /** Removes personal values for good, as deleting their rows does in a database. The chain still verifies. */
-  erase(ref: ExperimentRef, refs: readonly PersonalRef[]): void;
 }
 
 /** Names in code point order, as databases sort UTF-8. JavaScript's own order puts an emoji before U+FFFF. */
@@ -59,6 +65,18 @@ const peopleAmong = (aggregate: Aggregate, refs: readonly PersonalRef[]): Readon
       return found === undefined ? [] : [[ref, found.value] as const];
     }),
   );
+
+/** One page of what is kept by key, in the order of the keys. */
+const pageOf = <Value>(
+  kept: ReadonlyMap<string, Value> | undefined,
+  { after, limit }: StorablePageQuery,
+): { readonly rows: readonly (readonly [string, Value])[]; readonly next: string | null } => {
+  const found = [...(kept ?? [])]
+    .filter(([key]) => byCodePoint(key, after) > 0)
+    .toSorted(([left], [right]) => byCodePoint(left, right));
+  const rows = found.slice(0, limit);
+  return { rows, next: found.length > limit ? (rows.at(-1)?.[0] ?? null) : null };
+};
 
 const liveReceipt = (aggregate: Aggregate, key: string, now: number): StorableReceipt | null => {
   const found = aggregate.receipts.get(key);
@@ -106,8 +124,9 @@ const refusePersonalClash = (aggregate: Aggregate | undefined, personal: readonl
  *
  * @example const store = memoryStore();
  */
-export const memoryStore = (): MemoryStore => {
+export const memoryStore = (): GovernanceStore => {
   const scopes = new Map<string, ScopeContent>();
+  const delivered = new Map<string, Map<string, number>>();
 
   const contentOf = (scope: Scope): ScopeContent | undefined => scopes.get(scopeKey(scope));
   const aggregateOf = (ref: ExperimentRef): Aggregate | undefined => contentOf(ref)?.experiments.get(ref.experiment);
@@ -123,6 +142,7 @@ export const memoryStore = (): MemoryStore => {
         receipts: new Map(),
         personal: new Map(),
         actors: new Map(),
+        rules: new Map(),
       };
       content.experiments.set(ref.experiment, aggregate);
       scopes.set(scopeKey(ref), content);
@@ -133,6 +153,7 @@ export const memoryStore = (): MemoryStore => {
       aggregate.personal.set(row.ref, { ...row });
       if (row.kind === "actor") aggregate.actors.set(row.value, row.ref);
     }
+    for (const { digest, text } of commit.rules) aggregate.rules.set(digest, text);
     if (commit.receipt !== null) {
       for (const [key, { expiresAt }] of aggregate.receipts)
         if (expiresAt <= commit.now) aggregate.receipts.delete(key);
@@ -215,17 +236,42 @@ export const memoryStore = (): MemoryStore => {
       };
     },
 
-    async check() {
-      // There is nothing that could be away.
+    async rules(ref, query) {
+      const { rows, next } = pageOf(aggregateOf(ref)?.rules, storablePageQuery(ref, query));
+      return { rules: rows.map(([digest, text]) => ({ digest, text })), next };
     },
 
-    erase(ref, refs) {
+    async personal(ref, query) {
+      const { rows, next } = pageOf(aggregateOf(ref)?.personal, storablePageQuery(ref, query));
+      return { values: rows.map(([, value]) => ({ ...value })), next };
+    },
+
+    async erase(ref, refs) {
+      const erased = storableErasure(ref, refs);
       const aggregate = aggregateOf(ref);
-      for (const personal of refs) {
-        const row = aggregate?.personal.get(personal);
-        aggregate?.personal.delete(personal);
-        if (row?.kind === "actor") aggregate?.actors.delete(row.value);
+      if (aggregate === undefined) return;
+      for (const personal of erased) {
+        const row = aggregate.personal.get(personal);
+        aggregate.personal.delete(personal);
+        if (row?.kind === "actor") aggregate.actors.delete(row.value);
       }
+      aggregate.receipts.clear();
+    },
+
+    async positions(ref) {
+      checkRef(ref);
+      return new Map(delivered.get(refKey(ref)));
+    },
+
+    async advance(ref, subscriber, seq) {
+      checkPosition(ref, subscriber, seq);
+      const positions = delivered.get(refKey(ref)) ?? new Map<string, number>();
+      positions.set(subscriber, Math.max(seq, positions.get(subscriber) ?? 0));
+      delivered.set(refKey(ref), positions);
+    },
+
+    async check() {
+      // There is nothing that could be away.
     },
   };
 };

@@ -5,8 +5,12 @@
 import * as v from "valibot";
 import type { PersonalRef } from "../../src/governance/events.ts";
 import { readReceipt, type StorableCommit, type StorableEvent } from "../../src/governance/storable-commit.ts";
-import type { StorableHistoryQuery, StorableListQuery } from "../../src/governance/storable-query.ts";
-import { surfaceClaim, type PersonalValue } from "../../src/governance/store.ts";
+import type {
+  StorableHistoryQuery,
+  StorableListQuery,
+  StorablePageQuery,
+} from "../../src/governance/storable-query.ts";
+import { surfaceClaim, type PersonalValue, type RuleSet } from "../../src/governance/store.ts";
 import { readEvent, readState } from "../../src/governance/stored.ts";
 import type { ExperimentRef, Scope } from "../../src/scope.ts";
 
@@ -36,6 +40,14 @@ export const ReceiptRow = v.pipe(
 );
 export const RefRow = v.object({ ref: v.string() });
 export const PersonRow = v.object({ ref: v.string(), value: v.string() });
+export const PersonalRow = v.object({
+  ref: v.string(),
+  kind: v.picklist(["actor", "text"]),
+  salt: v.string(),
+  value: v.string(),
+});
+export const RuleRow = v.object({ digest: v.string(), text: v.string() });
+export const PositionRow = v.object({ subscriber: v.string(), seq: v.number() });
 export const ClaimRow = v.object({ claim: v.string(), holder: v.string() });
 
 export const rowsOf = <Schema extends v.GenericSchema>(
@@ -137,6 +149,44 @@ export const listQuery = (scope: Scope, { after, limit, states, surface }: Stora
   return [select, ...common, JSON.stringify(states)];
 };
 
+/** One page of rules and one row more. */
+export const rulesQuery = (ref: ExperimentRef, { after, limit }: StorablePageQuery): Query => [
+  `SELECT digest, text FROM rules WHERE ${here} AND digest > ?4 ORDER BY digest LIMIT ?5`,
+  ...experimentOf(ref),
+  after,
+  limit + 1,
+];
+
+/** Like {@link rulesQuery}, of personal values. */
+export const personalQuery = (ref: ExperimentRef, { after, limit }: StorablePageQuery): Query => [
+  `SELECT ref, kind, salt, value FROM personal WHERE ${here} AND ref > ?4 ORDER BY ref LIMIT ?5`,
+  ...experimentOf(ref),
+  after,
+  limit + 1,
+];
+
+export const eraseQueries = (ref: ExperimentRef, refs: readonly PersonalRef[]): readonly Query[] => [
+  [
+    `DELETE FROM personal WHERE ${here} AND ref IN (SELECT value FROM json_each(?4))`,
+    ...experimentOf(ref),
+    JSON.stringify(refs),
+  ],
+  [`DELETE FROM receipts WHERE ${here}`, ...experimentOf(ref)],
+];
+
+export const positionsQuery = (ref: ExperimentRef): Query => [
+  `SELECT subscriber, seq FROM positions WHERE ${here}`,
+  ...experimentOf(ref),
+];
+
+export const advanceQuery = (ref: ExperimentRef, subscriber: string, seq: number): Query => [
+  `INSERT INTO positions (tenant, environment, experiment, subscriber, seq) VALUES (?1, ?2, ?3, ?4, ?5)
+  ON CONFLICT (tenant, environment, experiment, subscriber) DO UPDATE SET seq = max(seq, excluded.seq)`,
+  ...experimentOf(ref),
+  subscriber,
+  seq,
+];
+
 const insertEvents = (ref: ExperimentRef, events: readonly StorableEvent[]): readonly Query[] =>
   events.map((event) => [
     `INSERT INTO events
@@ -166,6 +216,16 @@ const insertPersonal = (ref: ExperimentRef, personal: readonly PersonalValue[]):
     )`;
   return [[insert, ...experimentOf(ref), JSON.stringify(personal)]];
 };
+
+/** A statement each: one definition may be as large as a row can be. */
+const insertRules = (ref: ExperimentRef, rules: readonly RuleSet[]): readonly Query[] =>
+  rules.map(({ digest, text }) => [
+    `INSERT INTO rules (tenant, environment, experiment, digest, text)
+    SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS (SELECT 1 FROM rules WHERE ${here} AND digest = ?4)`,
+    ...experimentOf(ref),
+    digest,
+    text,
+  ]);
 
 /** Replacing is safe here: the events of the batch came first, and they hold the place. */
 const writeSnapshot = (ref: ExperimentRef, { snapshot, isNew }: StorableCommit): readonly Query[] => {
@@ -226,6 +286,7 @@ const takeClaims = (ref: ExperimentRef, names: readonly string[]): readonly Quer
 export const commitQueries = (ref: ExperimentRef, commit: StorableCommit): readonly Query[] => [
   ...insertEvents(ref, commit.events),
   ...insertPersonal(ref, commit.personal),
+  ...insertRules(ref, commit.rules),
   ...writeSnapshot(ref, commit),
   ...writeReceipt(ref, commit),
   ...releaseClaims(ref, commit.release),

@@ -17,11 +17,12 @@ import { createDenialLimiter } from "./denial-limiter.ts";
 import type { ActorRecord, DomainEvent, PersonalRef } from "./events.ts";
 import { evolve } from "./evolve.ts";
 import { createLocks } from "./locks.ts";
+import { createKnownRules } from "./known-rules.ts";
 import { createMemory } from "./memory.ts";
 import { personalValue } from "./personal.ts";
 import { etagOf, type ViewContext } from "./present.ts";
 import type { CustomPolicies } from "./policies/custom.ts";
-import type { PolicySet } from "./policy-set.ts";
+import { type PolicySet, rulesNamed } from "./policy-set.ts";
 import { type ExperimentState, peopleOf } from "./state.ts";
 import type { Commit, GovernanceStore, Loaded, PersonalValue, Receipt, Snapshot } from "./store.ts";
 import { runClock } from "./clock.ts";
@@ -144,6 +145,7 @@ export const createGovernor = (options: GovernorOptions): Governor => {
   const denials = createDenialLimiter();
   const inFlight = new Set<string>();
   const memory = createMemory();
+  const knownRules = createKnownRules();
   /** Commands and brakes of this process in the order they came, and the last brake of each experiment. */
   let order = 0;
   const brakes = createBrakes();
@@ -154,7 +156,8 @@ export const createGovernor = (options: GovernorOptions): Governor => {
       now: new Date(now()).toISOString(),
       ...(receiptKey === null ? {} : { receipt: receiptKey }),
     });
-    if (loaded !== null) memory.set(key, { ...loaded, receipt: null });
+    if (loaded === null) knownRules.forget(key);
+    else memory.set(key, { ...loaded, receipt: null });
     return { loaded, fresh: true };
   };
 
@@ -258,6 +261,7 @@ export const createGovernor = (options: GovernorOptions): Governor => {
         personal,
         claims: decision.outcome === "commit" ? decision.claims : { take: [], release: [] },
         receipt,
+        rules: knownRules.missing(key, rulesNamed(policySet, records)),
       },
     };
   };
@@ -266,16 +270,23 @@ export const createGovernor = (options: GovernorOptions): Governor => {
     const { key, request } = errand;
     const known = memory.get(key);
     // A brake that came between has made this commit stale: there is no need to ask the store.
-    if (known !== undefined && (commit.expect === "new" || known.head.seq > commit.expect.seq)) return "again";
+    if (known !== undefined && (commit.expect === "new" || known.head.seq > commit.expect.seq)) {
+      // Or what is remembered is of another store than this has become; the next look tells.
+      memory.delete(key);
+      knownRules.forget(key);
+      return "again";
+    }
     const at = after === null ? null : nextWake(after.snapshot.state, now(), guardrailIntervalMs);
     if (at !== null && wake !== undefined) await wake(request.ref, at);
     const result = await store.commit(request.ref, commit);
     if (result.ok) {
       if (after !== null) memory.set(key, after);
+      knownRules.note(key, commit.rules ?? []);
       if (errand.brake) brakes.note(key, (order += 1));
       return answer;
     }
     memory.delete(key);
+    knownRules.forget(key);
     if (result.conflict === "claimed") errand.claimed = { claim: result.claim, holder: result.holder };
     return "again";
   };

@@ -1,10 +1,11 @@
 /** The gates and policies in force, and which of them apply to one change. */
-import { digestOf } from "../canonical.ts";
+import { canonicalJson, sha256Hex } from "../canonical.ts";
 import type { LifecycleState } from "../lifecycle.ts";
-import type { ChangeKind } from "./events.ts";
+import type { ChangeKind, EventRecord } from "./events.ts";
 import type { Gate } from "./gates/schema.ts";
 import { appliesTo } from "./policies/judge.ts";
 import type { Policy } from "./policies/schema.ts";
+import type { RuleSet } from "./store.ts";
 
 export interface PolicySet {
   readonly gates: readonly Gate[];
@@ -14,10 +15,9 @@ export interface PolicySet {
 }
 
 /** The part of a policy set that decides one change, and its digest: approvals are bound to it. */
-export interface ApplicablePolicySet {
+export interface ApplicablePolicySet extends RuleSet {
   readonly gates: readonly Gate[];
   readonly policies: readonly Policy[];
-  readonly digest: string;
 }
 
 const isBrake = (to: LifecycleState): boolean => to === "Paused" || to === "RolledBack";
@@ -64,9 +64,28 @@ export const applicable = (
   const asked = kind === "revive" ? "transition" : kind;
   const policies =
     kind === "transition" && isBrake(to) ? [] : set.policies.filter((policy) => appliesTo(policy, asked, to));
-  return { gates, policies, digest: digestOf({ kind, gates, policies }) };
+  const text = canonicalJson({ kind, gates, policies });
+  return { gates, policies, digest: sha256Hex(text), text };
 };
 
+const forApproving = (set: PolicySet): ApplicablePolicySet =>
+  applicable(set, "transition", "PendingApproval", "Approved");
+
 /** The rules for approving content: what is approved is approved under these. */
-export const approvalRules = (set: PolicySet): string =>
-  applicable(set, "transition", "PendingApproval", "Approved").digest;
+export const approvalRules = (set: PolicySet): string => forApproving(set).digest;
+
+/**
+ * The definitions behind the digests that events name, each once. Rules that were in force once and are no longer, as
+ * content that comes back by a rollback was approved under, are not among them: they were written when they were.
+ */
+export const rulesNamed = (set: PolicySet, events: readonly EventRecord[]): readonly RuleSet[] => {
+  const found = new Map<string, RuleSet>();
+  const note = (named: string, { digest, text }: ApplicablePolicySet): void => {
+    if (digest === named) found.set(digest, { digest, text });
+  };
+  for (const { data } of events) {
+    if ("policySetDigest" in data) note(data.policySetDigest, applicable(set, data.kind, data.from, data.to));
+    if ("approvedUnder" in data) note(data.approvedUnder, forApproving(set));
+  }
+  return [...found.values()];
+};

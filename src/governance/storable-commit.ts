@@ -1,5 +1,5 @@
 /** A commit, checked and in the form in which it is kept: canonical text, and the few members a store searches by. */
-import { canonicalJson } from "../canonical.ts";
+import { canonicalJson, sha256Hex } from "../canonical.ts";
 import type { LifecycleState } from "../lifecycle.ts";
 import { limits } from "../limits.ts";
 import type { ExperimentRef } from "../scope.ts";
@@ -7,7 +7,7 @@ import { genesisHead } from "./chain.ts";
 import type { DomainEvent, EventRecord, EventType, PersonalRef } from "./events.ts";
 import { peopleOf } from "./state.ts";
 import { checkRef, parseTime, refusal, refuseLongText, refuseUnstorable } from "./store-door.ts";
-import type { Commit, Head, PersonalValue, Receipt, Snapshot } from "./store.ts";
+import type { Commit, Head, PersonalValue, Receipt, RuleSet, Snapshot } from "./store.ts";
 
 export interface StorableEvent {
   readonly seq: number;
@@ -51,6 +51,8 @@ export interface StorableCommit {
   readonly release: readonly string[];
   readonly take: readonly string[];
   readonly receipt: StorableReceipt | null;
+  /** Each digest once. */
+  readonly rules: readonly RuleSet[];
 }
 
 /** A commit that no input could lead to: its maker is wrong, not what the maker was given. */
@@ -160,6 +162,16 @@ const storablePersonal = (personal: readonly PersonalValue[]): readonly Personal
   return [...new Map(personal.map((row) => [canonicalJson(row), row])).values()];
 };
 
+const storableRules = (rules: readonly RuleSet[]): readonly RuleSet[] => {
+  if (rules.length > limits.commitRules)
+    throw refusal("/rules", `${rules.length} rules, at most ${limits.commitRules}`);
+  for (const [index, { digest, text }] of rules.entries()) {
+    refuseLongText(`/rules/${index}/text`, text, limits.storedTextBytes);
+    if (sha256Hex(text) !== digest) throw malformed(`rules whose text is not what ${digest} is the digest of`);
+  }
+  return [...new Map(rules.map(({ digest, text }) => [digest, { digest, text }])).values()];
+};
+
 const storableClaims = (path: string, names: readonly string[]): readonly string[] => {
   if (names.length > limits.commitClaims) throw refusal(path, `${names.length} names, at most ${limits.commitClaims}`);
   for (const [index, name] of names.entries()) refuseLongText(`${path}/${index}`, name, limits.claimBytes);
@@ -197,5 +209,6 @@ export const storableCommit = (ref: ExperimentRef, commit: Commit): StorableComm
     release: storableClaims("/claims/release", commit.claims.release),
     take: storableClaims("/claims/take", commit.claims.take),
     receipt: receipt === null ? null : storableReceipt(receipt),
+    rules: storableRules(commit.rules ?? []),
   };
 };

@@ -2,15 +2,15 @@
 import type { LifecycleState } from "../lifecycle.ts";
 import { limits } from "../limits.ts";
 import type { ExperimentRef, Scope } from "../scope.ts";
-import type { EventType } from "./events.ts";
-import { checkRef, checkScope, parseTime, refusal, refuseUnstorable } from "./store-door.ts";
-import type { HistoryQuery, ListQuery, LoadOptions } from "./store.ts";
+import type { EventType, PersonalRef } from "./events.ts";
+import { checkRef, checkScope, checkText, parseTime, refusal, refuseUnstorable } from "./store-door.ts";
+import type { HistoryQuery, ListQuery, LoadOptions, PersonalQuery, RulesQuery } from "./store.ts";
 
 const pageRowsDefault = 100;
 
-const pageLimit = (limit = pageRowsDefault): number => {
-  if (!Number.isSafeInteger(limit) || limit < 1 || limit > limits.pageRows)
-    throw refusal("/limit", `a whole number from 1 to ${limits.pageRows}`);
+const pageLimit = (limit = pageRowsDefault, rowsMax: number = limits.pageRows): number => {
+  if (!Number.isSafeInteger(limit) || limit < 1 || limit > rowsMax)
+    throw refusal("/limit", `a whole number from 1 to ${rowsMax}`);
   return limit;
 };
 
@@ -67,4 +67,40 @@ export const storableListQuery = (scope: Scope, query: ListQuery = {}): Storable
     states: states === undefined ? null : [...new Set(states)],
     surface,
   };
+};
+
+/** A page of rules or of personal values. */
+export interface StorablePageQuery {
+  /** `""` is before every key. */
+  readonly after: string;
+  readonly limit: number;
+}
+
+/** @throws ProvisoError `invalid-request` */
+export const storablePageQuery = (
+  ref: ExperimentRef,
+  { after = "", limit }: RulesQuery | PersonalQuery = {},
+): StorablePageQuery => {
+  checkRef(ref);
+  refuseUnstorable({ after });
+  return { after, limit: pageLimit(limit, limits.heavyPageRows) };
+};
+
+/**
+ * Each reference once.
+ *
+ * @throws ProvisoError `invalid-request`
+ */
+export const storableErasure = (ref: ExperimentRef, refs: readonly PersonalRef[]): readonly PersonalRef[] => {
+  checkRef(ref);
+  refuseUnstorable({ refs });
+  if (refs.length > limits.pageRows) throw refusal("/refs", `${refs.length} references, at most ${limits.pageRows}`);
+  return [...new Set(refs)];
+};
+
+/** @throws ProvisoError `invalid-request` */
+export const checkPosition = (ref: ExperimentRef, subscriber: string, seq: number): void => {
+  checkRef(ref);
+  checkText("/subscriber", subscriber);
+  if (!Number.isSafeInteger(seq) || seq < 1) throw refusal("/seq", "a whole number, 1 or more");
 };

@@ -32,12 +32,14 @@ export const parseTime = (path: string, time: string): number => {
   return ms;
 };
 
-const checkName = (part: keyof ExperimentRef, name: string): void => {
-  const path = `/ref/${part}`;
+/** A name that is a part of a key. */
+export const checkText = (path: string, name: string): void => {
   if (findUnstorable(name) !== undefined) throw refusal(path, "a name without U+0000 and without lone surrogates");
   if (name.length === 0 || name.length > limits.nameCharacters)
     throw refusal(path, `1 to ${limits.nameCharacters} characters`);
 };
+
+const checkName = (part: keyof ExperimentRef, name: string): void => checkText(`/ref/${part}`, name);
 
 /**
  * A store takes any other name, not only what `NameSchema` lets through: its keys must be safe by how they are made.

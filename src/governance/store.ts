@@ -24,6 +24,17 @@ export interface PersonalValue {
   readonly value: string;
 }
 
+/**
+ * The gates and policies behind a `policySetDigest` or `approvedUnder` of an event, kept so that every decision can be
+ * traced to the rules that were in force when it fell.
+ */
+export interface RuleSet {
+  /** SHA-256, hex, of {@link RuleSet.text}. */
+  readonly digest: string;
+  /** Canonical JSON of `{ kind, gates, policies }`. */
+  readonly text: string;
+}
+
 /** The state of an experiment as stored, and what else the ETag and the listing need. */
 export interface Snapshot {
   readonly state: ExperimentState;
@@ -79,6 +90,8 @@ export interface Commit {
   /** Names in the scope that only one experiment may hold. Taking one that this experiment holds already is fine. */
   readonly claims: { readonly take: readonly string[]; readonly release: readonly string[] };
   readonly receipt: Receipt | null;
+  /** Definitions that the events name by digest. What the experiment has already is nothing new, and costs little. */
+  readonly rules?: readonly RuleSet[];
 }
 
 /**
@@ -106,6 +119,34 @@ export interface HistoryPage {
   readonly next: number | null;
   /** Values of the references in these events; erased ones are missing. */
   readonly people: ReadonlyMap<PersonalRef, string>;
+}
+
+export interface RulesQuery {
+  /** Digests after this one; left out, all. */
+  readonly after?: string;
+  /** At most 100; default 100. */
+  readonly limit?: number;
+}
+
+export interface RulesPage {
+  /** By digest, ascending. */
+  readonly rules: readonly RuleSet[];
+  /** Pass as `after` for the next page; null at the end. */
+  readonly next: string | null;
+}
+
+export interface PersonalQuery {
+  /** References after this one; left out, all. */
+  readonly after?: PersonalRef;
+  /** At most 100; default 100. */
+  readonly limit?: number;
+}
+
+export interface PersonalPage {
+  /** By reference, ascending in code point order. */
+  readonly values: readonly PersonalValue[];
+  /** Pass as `after` for the next page; null at the end. */
+  readonly next: PersonalRef | null;
 }
 
 export interface ListQuery {
@@ -139,6 +180,22 @@ export interface GovernanceStore {
   /** Events in order of seq. Unknown experiments have an empty history. */
   history(ref: ExperimentRef, query?: HistoryQuery): Promise<HistoryPage>;
   list(scope: Scope, query?: ListQuery): Promise<ListPage>;
+  /** What {@link Commit.rules} have left. Unknown experiments have none. */
+  rules(ref: ExperimentRef, query?: RulesQuery): Promise<RulesPage>;
+  /** Every personal value of an experiment, for exports and for finding what is to be erased. */
+  personal(ref: ExperimentRef, query?: PersonalQuery): Promise<PersonalPage>;
+  /**
+   * Removes these personal values, at most 1,000 in one call, and the receipts of the experiment, whose answers may
+   * repeat them. Events and snapshot keep the references, which then mean nothing. Doing it again changes nothing.
+   */
+  erase(ref: ExperimentRef, refs: readonly PersonalRef[]): Promise<void>;
+  /** How far each subscriber has been served: the log is the outbox, and what lies behind a position is undelivered. */
+  positions(ref: ExperimentRef): Promise<ReadonlyMap<string, number>>;
+  /**
+   * Notes that everything up to `seq` has been delivered to a subscriber. Never goes back, whoever comes late. It is
+   * not compared with the head: whoever delivered knows what was delivered.
+   */
+  advance(ref: ExperimentRef, subscriber: string, seq: number): Promise<void>;
   /** Resolves when the store can be read; rejects with the reason when it cannot. */
   check(): Promise<void>;
 }

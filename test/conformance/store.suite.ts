@@ -12,7 +12,9 @@ import { listCases } from "./store/list.ts";
 import { modelCases } from "./store/model.ts";
 import { nameCases } from "./store/names.ts";
 import { personalCases } from "./store/personal.ts";
+import { positionCases } from "./store/positions.ts";
 import { receiptCases } from "./store/receipts.ts";
+import { ruleCases } from "./store/rules.ts";
 import type { MakeStore } from "./store/under-test.ts";
 import { valueCases } from "./store/values.ts";
 
@@ -26,6 +28,8 @@ export const describeStore = (name: string, makeStore: MakeStore): void => {
     claimCases(makeStore);
     receiptCases(makeStore);
     personalCases(makeStore);
+    ruleCases(makeStore);
+    positionCases(makeStore);
     valueCases(makeStore);
     nameCases(makeStore);
     historyCases(makeStore);

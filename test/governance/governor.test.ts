@@ -398,3 +398,101 @@ describe("the record", () => {
     expect(histories.flatMap((page) => page.events)).toMatchObject([{ data: { code: "surface-claimed" } }]);
   });
 });
+
+describe("the rules behind a decision", () => {
+  const gates: World["gates"] = [{ type: "roleBased", to: "PendingApproval", allowedRoles: ["editor"] }];
+
+  /** Digests that events name, against the definitions that the store has. */
+  const named = async (store: GovernanceStore): Promise<readonly string[]> =>
+    (await eventsIn(store)).flatMap(({ data }) => [
+      ...("policySetDigest" in data ? [data.policySetDigest] : []),
+      ...("approvedUnder" in data ? [data.approvedUnder] : []),
+    ]);
+  const written = async (store: GovernanceStore): Promise<readonly string[]> =>
+    (await store.rules(ref)).rules.map(({ digest }) => digest);
+  const sorted = (digests: readonly string[]): readonly string[] => [...new Set(digests)].toSorted();
+
+  const counting = (store: GovernanceStore) => {
+    const carried: number[] = [];
+    return {
+      carried,
+      store: {
+        ...store,
+        commit: (target: typeof ref, commit: Parameters<GovernanceStore["commit"]>[1]) => {
+          carried.push(commit.rules?.length ?? 0);
+          return store.commit(target, commit);
+        },
+      },
+    };
+  };
+
+  test("are stored with every event that names them, those of denials too", async () => {
+    const store = memoryStore();
+    const governor = governorOn(store, { gates });
+    await governor.execute(request(write));
+    expect(await written(store)).toEqual([]);
+    expect(codeOf(await governor.execute(request(move("PendingApproval"), { actor: bob })))).toBe("gate-rejected");
+    expect(await written(store)).toEqual(sorted(await named(store)));
+    for (const to of ["PendingApproval", "Approved", "Running"] as const) await governor.execute(request(move(to)));
+    await governor.execute(
+      request({ type: "WriteVersion", configuration: checkout({ traffic: 7 }), createOnly: false }),
+    );
+    await governor.execute(request({ type: "Publish", version: 2 }));
+    expect((await eventsIn(store)).at(-1)?.type).toBe("Published");
+    expect((await named(store)).length).toBeGreaterThan(5);
+    expect(await written(store)).toEqual(sorted(await named(store)));
+  });
+
+  test("are carried by a commit once, as long as the process remembers", async () => {
+    const { store, carried } = counting(memoryStore());
+    const governor = governorOn(store, { gates });
+    await governor.execute(request(write));
+    for (let round = 0; round < 2; round += 1) {
+      await governor.execute(request(move("PendingApproval")));
+      await governor.execute(request(move("Draft")));
+    }
+    expect(carried).toEqual([0, 2, 0, 0, 0]);
+    // Another process knows nothing, and costs nothing but the statements.
+    await governorOn(store, { gates }).execute(request(move("PendingApproval")));
+    expect(carried.at(-1)).toBe(2);
+    expect(await written(store)).toEqual(sorted(await named(store)));
+  });
+
+  test("are stored even when the process is wrong about the store", async () => {
+    let present = memoryStore();
+    // The database is restored from nothing while the process runs.
+    const store: GovernanceStore = {
+      ...present,
+      load: (target, options) => present.load(target, options),
+      commit: (target, commit) => present.commit(target, commit),
+    };
+    const governor = governorOn(store, { gates });
+    await governor.execute(request(write));
+    await governor.execute(request(move("PendingApproval")));
+    present = memoryStore();
+    await governorOn(present, { gates }).execute(request(write));
+    await governor.execute(request(move("PendingApproval")));
+    expect((await present.history(ref)).events.at(-1)?.type).toBe("ProposalOpened");
+    expect(await written(present)).toEqual(sorted(await named(present)));
+  });
+
+  test("are stored by a commit whose first attempt was lost", async () => {
+    const store = memoryStore();
+    let lose = true;
+    const governor = governorOn(
+      troubled(
+        store,
+        async () => {
+          if (!lose) return;
+          lose = false;
+          await governorOn(store).execute(request(write));
+        },
+        () => undefined,
+      ),
+      { gates },
+    );
+    await governor.execute(request(write));
+    await governor.execute(request(move("PendingApproval")));
+    expect(await written(store)).toEqual(sorted(await named(store)));
+  });
+});

@@ -31,7 +31,19 @@ const never = (): never => {
   throw new Error("nobody must be asked");
 };
 const unusable: Parameters<typeof createApp>[0] = {
-  store: { name: "none", load: never, commit: never, history: never, list: never, check: never },
+  store: {
+    name: "none",
+    load: never,
+    commit: never,
+    history: never,
+    list: never,
+    rules: never,
+    personal: never,
+    erase: never,
+    positions: never,
+    advance: never,
+    check: never,
+  },
   governor: never,
   policySet: { gates: [], policies: [] },
   identity: { authenticate: never, admit: never },

@@ -1,11 +1,11 @@
 /** Valid commits for tests of stores and chains: real states, events sealed as the governor seals them. */
-import { digestOf } from "../../src/canonical.ts";
+import { canonicalJson, digestOf, sha256Hex } from "../../src/canonical.ts";
 import type { SettledConfiguration } from "../../src/experiment.ts";
 import { type EventDraft, sealEvents } from "../../src/governance/chain.ts";
 import type { ActorRecord, Change } from "../../src/governance/events.ts";
 import { personalValue } from "../../src/governance/personal.ts";
 import { type ExperimentState, stateShape } from "../../src/governance/state.ts";
-import type { Commit, Head, PersonalValue, Receipt, Snapshot } from "../../src/governance/store.ts";
+import type { Commit, Head, PersonalValue, Receipt, RuleSet, Snapshot } from "../../src/governance/store.ts";
 import type { ExperimentRef, Scope } from "../../src/scope.ts";
 
 export const at = "2026-11-02T09:00:00.000Z";
@@ -96,6 +96,12 @@ export const receipt = (key: string, expiresAt = later(60), answer = '{"ok":true
   expiresAt,
 });
 
+/** A definition of rules, another one for each name. */
+export const ruleSet = (name: string): RuleSet => {
+  const text = canonicalJson({ kind: "transition", gates: [], policies: [{ type: "timeWindow", name }] });
+  return { digest: sha256Hex(text), text };
+};
+
 /** What a test may want to be different about a commit. */
 export interface Parts {
   readonly drafts?: readonly EventDraft[];
@@ -105,6 +111,7 @@ export interface Parts {
   readonly take?: readonly string[];
   readonly release?: readonly string[];
   readonly receipt?: Receipt | null;
+  readonly rules?: readonly RuleSet[];
 }
 
 /** The last thing that is known of an experiment: what the next commit is built on. */
@@ -152,6 +159,7 @@ const commitOf = (
     personal: parts.personal ?? [],
     claims: { take: parts.take ?? [], release: parts.release ?? [] },
     receipt: parts.receipt ?? null,
+    ...(parts.rules === undefined ? {} : { rules: parts.rules }),
   };
 };
 

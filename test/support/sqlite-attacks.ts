@@ -110,5 +110,16 @@ export const sqliteAttacks = (
       await refused("append-only", `DELETE FROM events WHERE ${here} AND seq = ?4`, ...place(ref), history.length);
       await refused("append-only", "DELETE FROM events");
     },
+    async rules(ref) {
+      const inserted = `INTO rules SELECT tenant, environment, experiment, digest, '{}' FROM rules WHERE ${here}`;
+      for (const verb of ["INSERT", "INSERT OR REPLACE", "REPLACE", "INSERT OR IGNORE"])
+        await refused("append-only", `${verb} ${inserted}`, ...place(ref));
+      const upsert = `INSERT ${inserted} ON CONFLICT (tenant, environment, experiment, digest) DO UPDATE SET text = '{}'`;
+      await refused("append-only", upsert, ...place(ref));
+      for (const set of ["text = '{}'", "digest = 'other'", "experiment = 'other'"])
+        await refused("append-only", `UPDATE rules SET ${set} WHERE ${here}`, ...place(ref));
+      await refused("append-only", `DELETE FROM rules WHERE ${here}`, ...place(ref));
+      await refused("append-only", "DELETE FROM rules");
+    },
   };
 };

@@ -2,8 +2,12 @@
 import { env } from "cloudflare:workers";
 import { migrate } from "../../adapters/store/migrate.ts";
 import governance from "../../adapters/store/migrations/0001_governance.sql?raw";
+import rulesAndPositions from "../../adapters/store/migrations/0002_rules_positions.sql?raw";
 
-export const migrations = [{ name: "0001_governance.sql", sql: governance }];
+export const migrations = [
+  { name: "0001_governance.sql", sql: governance },
+  { name: "0002_rules_positions.sql", sql: rulesAndPositions },
+];
 
 export const migratedDatabase = async (): Promise<D1Database> => {
   await migrate(env.DB, migrations);

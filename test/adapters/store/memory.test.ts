@@ -22,7 +22,6 @@ const underTest = async (): Promise<StoreUnderTest> => {
   };
   return {
     store,
-    erase: async (ref, refs) => store.erase(ref, refs),
     attacks: {
       async gap(ref, history) {
         const { seq, hash } = headOf(history);
@@ -53,6 +52,14 @@ const underTest = async (): Promise<StoreUnderTest> => {
         const page = await store.history(ref);
         Reflect.set(page.events, "length", 0);
         await store.load(ref).then((loaded) => Reflect.set(loaded?.head ?? {}, "seq", 0));
+      },
+      async rules(ref, history) {
+        const { rules } = await store.rules(ref);
+        for (const rule of rules) Reflect.set(rule, "text", "{}");
+        const forged = rules.map(({ digest }) => ({ digest, text: "[]" }));
+        await expect(store.commit(ref, denial({ head: headOf(history) }, { rules: forged }))).rejects.toThrow(
+          TypeError,
+        );
       },
     },
   };

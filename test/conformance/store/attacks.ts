@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { after, denied, next, transitioned } from "../../support/governance.ts";
+import { after, denied, next, ruleSet, transitioned } from "../../support/governance.ts";
 import {
   type Attack,
   commitAll,
@@ -18,6 +18,7 @@ const attacks = {
   upsert: "an upsert",
   update: "an UPDATE",
   delete: "a DELETE",
+  rules: "a change of the rules",
 } as const satisfies Record<Attack, string>;
 
 const isAttack = (name: string): name is Attack => Object.hasOwn(attacks, name);
@@ -26,7 +27,7 @@ export const attackCases = (makeStore: MakeStore): void => {
   describe("history past the port", () => {
     test.each(Object.entries(attacks))("%s: stays as it is under %s", async (name) => {
       const { store, ref, base, attacks: tried } = await withExperiment(makeStore);
-      const second = next(base, { drafts: [transitioned(), denied()] });
+      const second = next(base, { drafts: [transitioned(), denied()], rules: [ruleSet("a"), ruleSet("b")] });
       await commitAll(store, ref, second);
       const before = await observe(store, ref);
       expect(isAttack(name)).toBe(true);

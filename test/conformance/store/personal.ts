@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { EventDraft } from "../../../src/governance/chain.ts";
 import { personalValue } from "../../../src/governance/personal.ts";
+import type { PersonalValue } from "../../../src/governance/store.ts";
+import { limits } from "../../../src/limits.ts";
 import {
   after,
   author,
@@ -8,13 +10,25 @@ import {
   denial,
   freshRef,
   next,
+  receipt,
   stamp,
   transitioned,
   versionWritten,
 } from "../../support/governance.ts";
-import { commitAll, expectValid, type MakeStore, observe, wholeHistory, withExperiment } from "./under-test.ts";
+import {
+  commitAll,
+  expectValid,
+  type MakeStore,
+  observe,
+  wholeHistory,
+  wholePersonal,
+  withExperiment,
+} from "./under-test.ts";
 
 const salt = (digit: string): string => digit.repeat(32);
+
+const byRef = (values: readonly PersonalValue[]): readonly PersonalValue[] =>
+  values.toSorted((left, right) => (left.ref < right.ref ? -1 : 1));
 
 export const personalCases = (makeStore: MakeStore): void => {
   const reason = personalValue("text", salt("1"), "because it's time — 'now' \u{1F600}");
@@ -110,11 +124,11 @@ export const personalCases = (makeStore: MakeStore): void => {
     });
 
     test("that are erased are missing, and the chain still verifies", async () => {
-      const { store, erase, ref, base } = await withExperiment(makeStore);
+      const { store, ref, base } = await withExperiment(makeStore);
       const second = next(base, { drafts: [transitioned(reason)], personal: [reason] });
       await commitAll(store, ref, second);
       const history = await wholeHistory(store, ref);
-      await erase(ref, [author.ref, reason.ref]);
+      await store.erase(ref, [author.ref, reason.ref]);
       expect((await store.load(ref, { actor: author.value }))?.actor).toBeNull();
       expect((await store.load(ref))?.people).toEqual(new Map());
       expect((await store.history(ref)).people).toEqual(new Map());
@@ -126,11 +140,51 @@ export const personalCases = (makeStore: MakeStore): void => {
       expect((await store.load(ref, { actor: author.value }))?.actor).toBe(again.ref);
     });
 
+    test("that are erased take the receipts of the experiment with them, and of no other", async () => {
+      const { store, ref } = await withExperiment(makeStore, { receipt: receipt("key") });
+      const twin = { ...ref, experiment: "twin" };
+      await commitAll(store, twin, creation(twin, { receipt: receipt("key") }));
+      await store.erase(ref, [author.ref]);
+      await store.erase(ref, [author.ref, "f".repeat(64), "'; DROP TABLE personal; --"]);
+      expect((await store.load(ref, { receipt: "key" }))?.receipt).toBeNull();
+      expect((await store.load(twin, { receipt: "key", actor: author.value }))?.receipt).toEqual(receipt("key"));
+      await store.erase(freshRef(), [author.ref]);
+    });
+
+    test("stay when others are erased", async () => {
+      const { store, ref, base } = await withExperiment(makeStore);
+      await commitAll(store, ref, next(base, { personal: [editor, reason, metadata] }));
+      await store.erase(ref, [reason.ref, editor.ref]);
+      expect(await wholePersonal(store, ref)).toEqual(byRef([author, metadata]));
+      expect((await store.load(ref, { actor: author.value }))?.actor).toBe(author.ref);
+    });
+
+    test("come in pages, by reference, each once", async () => {
+      const { store, ref, base } = await withExperiment(makeStore);
+      const texts = Array.from({ length: 22 }, (_, index) => personalValue("text", salt("8"), `text ${index} 'é😀`));
+      await commitAll(store, ref, next(base, { personal: [...texts, editor] }));
+      for (const limit of [1, 5, 23, 24, 25])
+        expect(await wholePersonal(store, ref, { limit })).toEqual(byRef([author, editor, ...texts]));
+      expect((await store.personal(ref, { limit: 24 })).next).toBeNull();
+      expect(await store.personal(freshRef())).toEqual({ values: [], next: null });
+      for (const query of [{ limit: 0 }, { limit: limits.heavyPageRows + 1 }, { after: "\u0000" }])
+        await expect(store.personal(ref, query)).rejects.toMatchObject({ code: "invalid-request" });
+    });
+
+    test("that cannot be meant are refused, and nothing is erased", async () => {
+      const { store, ref } = await withExperiment(makeStore);
+      const before = await observe(store, ref);
+      const many = Array.from({ length: limits.pageRows + 1 }, (_, index) => `${index}`);
+      for (const refs of [many, [author.ref, "\uD800"]])
+        await expect(store.erase(ref, refs)).rejects.toMatchObject({ code: "invalid-request" });
+      expect(await observe(store, ref)).toEqual(before);
+    });
+
     test("of one experiment are not erased with those of another", async () => {
-      const { store, erase, ref } = await withExperiment(makeStore);
+      const { store, ref } = await withExperiment(makeStore);
       const twin = freshRef(ref.experiment);
       await commitAll(store, twin, creation(twin));
-      await erase(ref, [author.ref]);
+      await store.erase(ref, [author.ref]);
       expect((await store.load(twin))?.people).toEqual(new Map([[author.ref, author.value]]));
     });
   });

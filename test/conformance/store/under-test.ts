@@ -1,20 +1,37 @@
 /** What an adapter's test hands to the suite, and how the suite looks at a store from outside. */
 import { expect } from "vitest";
 import { verifyChain } from "../../../src/governance/chain.ts";
-import type { EventRecord, PersonalRef } from "../../../src/governance/events.ts";
-import type { Commit, GovernanceStore, HistoryQuery, ListQuery, Loaded } from "../../../src/governance/store.ts";
+import type { EventRecord } from "../../../src/governance/events.ts";
+import type {
+  Commit,
+  GovernanceStore,
+  HistoryQuery,
+  ListQuery,
+  Loaded,
+  PersonalQuery,
+  PersonalValue,
+  RulesQuery,
+  RuleSet,
+} from "../../../src/governance/store.ts";
 import type { ExperimentRef, Scope } from "../../../src/scope.ts";
 import { after, type Base, creation, freshRef, type Parts } from "../../support/governance.ts";
 
 /** Ways to change history past the port. A store that cannot be attacked one way says what comes closest to it. */
-export type Attack = "gap" | "unlinked" | "insertOrReplace" | "insertOrIgnore" | "upsert" | "update" | "delete";
+export type Attack =
+  | "gap"
+  | "unlinked"
+  | "insertOrReplace"
+  | "insertOrIgnore"
+  | "upsert"
+  | "update"
+  | "delete"
+  /** Not of the history but of the rules that were in force: other text, another digest, nothing. */
+  | "rules";
 
 export interface StoreUnderTest {
   readonly store: GovernanceStore;
-  /** Removes personal values for good, as a request for erasure does. */
-  readonly erase: (ref: ExperimentRef, refs: readonly PersonalRef[]) => Promise<void>;
   /**
-   * Each tries its worst on a history of at least three events, and fails the test itself where the store should have
+   * Each tries its worst on a history of at least three events with rules beside it, and fails the test itself where the store should have
    * refused aloud. The suite looks at what the history is afterwards.
    */
   readonly attacks: Readonly<Record<Attack, (ref: ExperimentRef, history: readonly EventRecord[]) => Promise<void>>>;
@@ -57,14 +74,55 @@ export const wholeList = async (
   return names;
 };
 
+/** All rules of an experiment, page by page. */
+export const wholeRules = async (
+  store: GovernanceStore,
+  ref: ExperimentRef,
+  query: RulesQuery = {},
+): Promise<readonly RuleSet[]> => {
+  const found: RuleSet[] = [];
+  let from: string | null = "";
+  while (from !== null) {
+    const page: Awaited<ReturnType<GovernanceStore["rules"]>> = await store.rules(ref, { ...query, after: from });
+    found.push(...page.rules);
+    from = page.next;
+  }
+  return found;
+};
+
+/** All personal values of an experiment, page by page. */
+export const wholePersonal = async (
+  store: GovernanceStore,
+  ref: ExperimentRef,
+  query: PersonalQuery = {},
+): Promise<readonly PersonalValue[]> => {
+  const found: PersonalValue[] = [];
+  let from: string | null = "";
+  while (from !== null) {
+    const page: Awaited<ReturnType<GovernanceStore["personal"]>> = await store.personal(ref, { ...query, after: from });
+    found.push(...page.values);
+    from = page.next;
+  }
+  return found;
+};
+
+interface Observed {
+  readonly loaded: Loaded | null;
+  readonly history: readonly EventRecord[];
+  readonly rules: readonly RuleSet[];
+  readonly personal: readonly PersonalValue[];
+}
+
 /** Everything that can be seen of an experiment. Two that are equal mean that nothing happened in between. */
 export const observe = async (
   store: GovernanceStore,
   ref: ExperimentRef,
   asked: { readonly receipt?: string; readonly actor?: string } = {},
-): Promise<{ readonly loaded: Loaded | null; readonly history: readonly EventRecord[] }> => ({
+): Promise<Observed> => ({
   loaded: await store.load(ref, asked),
   history: await wholeHistory(store, ref),
+  rules: await wholeRules(store, ref),
+  personal: await wholePersonal(store, ref),
 });
 
 export const expectValid = (history: readonly EventRecord[]): void => {
