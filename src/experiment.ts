@@ -135,6 +135,8 @@ const ConfigurationObject = v.strictObject({
   /** Percent of eligible subjects, in steps of 0.01: one step is one bucket. */
   traffic: v.optional(percentage, 100),
   targeting: v.optional(TargetingSchema),
+  /** Subjects of one group meet at most one of its experiments at a time; each takes its `traffic` of them. */
+  exclusion: v.optional(v.strictObject({ group: NameSchema })),
   surfaces: v.optional(
     v.pipe(
       v.array(NameSchema),

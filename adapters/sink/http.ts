@@ -1,6 +1,6 @@
 /** Sends events to Proviso over HTTP: `POST {url}/api/events`. For everything outside the Worker. */
 import { endpoint, globalFetch, type FetchResponse, type Fetcher } from "../../src/fetcher.ts";
-import { limits } from "../../src/limits.ts";
+import { batchBytes, batchEvents } from "../../src/evaluation/bounds.ts";
 import { addReceipts, encodeBatch, runsOf, type PlacedEvent } from "../../src/events/send.ts";
 import { SinkError } from "../../src/events/sink-error.ts";
 import { trackHealth } from "../../src/events/sink-health.ts";
@@ -21,7 +21,7 @@ export interface HttpSinkOptions {
 const head = '{"events":[';
 const tail = "]}";
 /** Room for the events' commas and the braces around them. */
-const partBytes = limits.batchBytes - limits.batchEvents - head.length - tail.length;
+const partBytes = batchBytes - batchEvents - head.length - tail.length;
 
 /** `Retry-After` is a number of seconds or an HTTP date (RFC 9110 §10.2.3). */
 const retryAfterMs = (value: string | null, now: number): number | undefined => {
@@ -125,7 +125,7 @@ export const httpSink = (options: HttpSinkOptions): EventSink => {
     name: "http",
     async send(events) {
       const { encoded, rejected } = encodeBatch(events);
-      const receipts = await tracker.watch(sendParts([...runsOf(encoded, limits.batchEvents, partBytes)]));
+      const receipts = await tracker.watch(sendParts([...runsOf(encoded, batchEvents, partBytes)]));
       return addReceipts([{ accepted: 0, rejected }, ...receipts]);
     },
     health: () => tracker.health(),

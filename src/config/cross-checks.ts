@@ -3,6 +3,7 @@
  * wrong, so that one wrong number does not hide them.
  */
 import { type MetricKind, metricKinds } from "../experiment.ts";
+import { slotsNeeded } from "../governance/exclusion.ts";
 import { parseExpression } from "../governance/policies/cel.ts";
 import { errorMetric } from "../ledger/batch.ts";
 import { limits } from "../limits.ts";
@@ -225,6 +226,85 @@ const sharedSurfaces = (dsl: unknown, context: Context, wanted: "certain" | "pos
 const overlappingSchedules: Check = (dsl, context) => sharedSurfaces(dsl, context, "certain");
 const contestedSurfaces: Check = (dsl, context) => sharedSurfaces(dsl, context, "possible");
 
+interface Sharer {
+  readonly index: number;
+  readonly path: Path;
+  readonly name: string;
+  /** Percent of the group that it takes. */
+  readonly share: number;
+  readonly start: number;
+  readonly end: number;
+  /** What its ids stand for; undefined where that cannot be read. */
+  readonly subject: string | undefined;
+}
+
+/** Who shares each exclusion group, in the order of the file. */
+const sharersByGroup = (dsl: unknown, { describe }: Context): ReadonlyMap<string, readonly Sharer[]> => {
+  const sharers = new Map<string, Sharer[]>();
+  items(member(dsl, "experiments")).forEach((experiment, index) => {
+    const group = text(member(member(experiment, "exclusion"), "group"));
+    const traffic = member(experiment, "traffic") ?? 100;
+    if (group === undefined || typeof traffic !== "number") return;
+    const schedule = member(experiment, "schedule");
+    const subject = member(experiment, "subject");
+    const sharer: Sharer = {
+      index,
+      path: ["experiments", index, "exclusion", "group"],
+      name: describe(["experiments", index, "name"]),
+      share: slotsNeeded({ traffic, exclusion: { group } }),
+      start: instant(member(schedule, "start")),
+      end: member(schedule, "end") === undefined ? Infinity : instant(member(schedule, "end")),
+      subject: subject === undefined ? "user" : text(subject),
+    };
+    sharers.set(group, [...(sharers.get(group) ?? []), sharer]);
+  });
+  return sharers;
+};
+
+const shareOf = (sharers: readonly Sharer[]): number => sharers.reduce((sum, { share }) => sum + share, 0);
+
+/** The most that is wanted of a group at one moment, with this one and those before it: shares only grow at a start. */
+const crowd = (sharers: readonly Sharer[], last: Sharer): readonly Sharer[] =>
+  sharers
+    .map(({ start }) => sharers.filter((sharer) => sharer.start <= start && start < sharer.end))
+    .filter((running) => running.includes(last))
+    .toSorted((a, b) => shareOf(b) - shareOf(a))[0] ?? [];
+
+/** Shares of a group that do not fit beside each other: for sure, by their schedules, or if they were to run together. */
+const crowdedGroups = (dsl: unknown, context: Context, wanted: "certain" | "possible"): readonly Finding[] =>
+  [...sharersByGroup(dsl, context).values()].flatMap((sharers) =>
+    sharers.flatMap((last, index): readonly Finding[] => {
+      const known = sharers.slice(0, index + 1);
+      const meeting = crowd(known, last);
+      const certain = shareOf(meeting) > 100;
+      const found = certain ? meeting : known;
+      // Once said, it need not be said of every further one.
+      const saidBefore = !certain && shareOf(known.slice(0, -1)) > 100;
+      if (certain !== (wanted === "certain") || shareOf(found) <= 100 || saidBefore) return [];
+      const names = found.map(({ name, share }) => `${name} (${share} percent)`).join(", ");
+      const group = context.describe(last.path);
+      const what = certain
+        ? `${names} share the exclusion group ${group}, and their schedules overlap`
+        : `${names} share the exclusion group ${group}, so they cannot all run at the same time`;
+      return [{ path: last.path, at: "value", what, allowed: "traffic of at most 100 percent together" }];
+    }),
+  );
+
+const overfullGroups: Check = (dsl, context) => crowdedGroups(dsl, context, "certain");
+const contestedGroups: Check = (dsl, context) => crowdedGroups(dsl, context, "possible");
+
+/** Groups tell subjects apart by their ids, and a user's id says nothing of that user's device. */
+const mixedGroups: Check = (dsl, context) =>
+  [...sharersByGroup(dsl, context).values()].flatMap(([first, ...others]) =>
+    others.flatMap(({ path, name, subject, index }): readonly Finding[] => {
+      if (first === undefined || subject === undefined || first.subject === undefined) return [];
+      if (subject === first.subject) return [];
+      const own = context.isSecret(["experiments", index, "subject"]) ? "another subject" : `subject ${quote(subject)}`;
+      const what = `${name} has ${own} and shares the exclusion group ${context.describe(path)} with ${first.name}`;
+      return [{ path, at: "value", what, allowed: "experiments of one group with one type of subject" }];
+    }),
+  );
+
 interface Watched {
   readonly path: Path;
   readonly metric: string;
@@ -347,12 +427,15 @@ const errorChecks: readonly Check[] = [
   expressions,
   overlappingSchedules,
   contradictingGuardrails,
+  overfullGroups,
+  mixedGroups,
 ];
 const warningChecks: readonly Check[] = [
   unreachableGates,
   unknownConflicts,
   idleDatabase,
   contestedSurfaces,
+  contestedGroups,
   undeclaredGuardrails,
 ];
 

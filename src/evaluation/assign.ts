@@ -3,12 +3,12 @@
  *
  * A rule is compiled once. All it can ever answer (a handful of assignments, one a variant) is made then and frozen, so
  * an evaluation hashes twice, walks the targeting and returns an object that was there before. The order is that of the
- * design: kill switch, lifecycle, targeting, traffic, variant.
+ * design: kill switch, lifecycle, targeting, exclusion, traffic, variant.
  */
 import { isServing } from "../lifecycle.ts";
 import { subjectIdCharacters } from "./bounds.ts";
 import { bucketOf, bucketSeed } from "./bucket.ts";
-import type { ExperimentRule, VariantRule } from "./rule-set.ts";
+import { bucketCount, exclusionSlots, type ExperimentRule, type VariantRule } from "./rule-set.ts";
 import { compileTargeting, type Attributes } from "./targeting.ts";
 
 /**
@@ -16,7 +16,8 @@ import { compileTargeting, type Attributes } from "./targeting.ts";
  *
  * - `SPLIT`: randomised; there is no targeting
  * - `TARGETING_MATCH`: randomised, the targeting matched
- * - `DEFAULT`: control, because the targeting does not match or the subject is outside the traffic; `rulePath` says which
+ * - `DEFAULT`: control, because the targeting does not match, the subject is another experiment's by mutual exclusion,
+ *   or it is outside the traffic; `rulePath` says which
  * - `DISABLED`: control, because the experiment is not running, or a kill switch is on; `rulePath` says which
  * - `STATIC`: the experiment is over, and everybody gets the variant that was shipped
  * - `STALE`: as one of the above by rules that could not be refreshed for too long; `rulePath` says which
@@ -87,6 +88,7 @@ const deepFreeze = (value: unknown): unknown => {
   return value;
 };
 
+const slotBuckets = bucketCount / exclusionSlots;
 const noAttributes: Attributes = Object.freeze({});
 
 /** The arms as rising upper ends of their bucket ranges. */
@@ -149,6 +151,7 @@ export const compileRule = (rule: ExperimentRule, stale = false): Assign => {
       ? disabled
       : answer(shippedVariant, "STATIC", { rulePath: "/shipped" });
   const unmatched = answer(controlVariant, "DEFAULT", { rulePath: "/targeting" });
+  const excluded = answer(controlVariant, "DEFAULT", { rulePath: "/exclusion" });
   const outside = answer(controlVariant, "DEFAULT", { rulePath: "/trafficBuckets" });
   const arms = variants.map((variant, index) =>
     killed.includes(variant.key)
@@ -161,8 +164,8 @@ export const compileRule = (rule: ExperimentRule, stale = false): Assign => {
 
   const serving = isServing(rule.state) && rule.killed !== true;
   const matches = rule.targeting === undefined ? undefined : compileTargeting(rule.targeting);
-  const { trafficBuckets } = rule;
-  const trafficSeed = bucketSeed(rule.salt, "traffic");
+  const { trafficBuckets, exclusion } = rule;
+  const trafficSeed = exclusion ? bucketSeed(exclusion.group, "exclusion") : bucketSeed(rule.salt, "traffic");
   const variantSeed = bucketSeed(rule.salt, "variant");
   const ends = upperEnds(variants);
 
@@ -182,7 +185,15 @@ export const compileRule = (rule: ExperimentRule, stale = false): Assign => {
       }
     }
     // Below the mark or not: raising the mark lets subjects in and moves none that are.
-    if (bucketOf(trafficSeed, subjectId) >= trafficBuckets) return outside;
+    let place = bucketOf(trafficSeed, subjectId);
+    if (exclusion) {
+      // The experiment's slots, one behind the other; no two experiments of a group have one in common.
+      const inSlot = place % slotBuckets;
+      const slot = exclusion.slots.indexOf((place - inSlot) / slotBuckets);
+      if (slot < 0) return excluded;
+      place = slot * slotBuckets + inSlot;
+    }
+    if (place >= trafficBuckets) return outside;
     const bucket = bucketOf(variantSeed, subjectId);
     let arm = 0;
     while (bucket >= (ends[arm] ?? Infinity)) arm += 1;

@@ -25,17 +25,10 @@ const finish = (hash: number, tail: number, byteLength: number): number => {
   return (h ^ (h >>> 16)) >>> 0;
 };
 
-const isHigh = (unit: number): boolean => (unit & 0xfc00) === 0xd800;
-const isLow = (unit: number): boolean => (unit & 0xfc00) === 0xdc00;
-
 /** The code point at `index`; a surrogate without its partner is U+FFFD, as `TextEncoder` has it. */
 const codePoint = (text: string, index: number): number => {
-  const unit = text.charCodeAt(index);
-  if (isHigh(unit)) {
-    const next = text.charCodeAt(index + 1);
-    return isLow(next) ? 0x10000 + ((unit & 0x3ff) << 10) + (next & 0x3ff) : 0xfffd;
-  }
-  return isLow(unit) ? 0xfffd : unit;
+  const point = text.codePointAt(index) ?? 0;
+  return point >> 11 === 0x1b ? 0xfffd : point;
 };
 
 /** Goes on from `start`, a multiple of four bytes that were all ASCII, with a text that is not. */

@@ -39,6 +39,9 @@ const isVariants: Check = (value) =>
   value.filter(({ control }) => control).length === 1 &&
   value.reduce((sum, { buckets }) => sum + buckets, 0) === bucketCount;
 
+const isExclusion: Check = (value) =>
+  isObject(value) && isText(value.group) && isList(value.slots) && value.slots.every(isWhole);
+
 const states: readonly unknown[] = lifecycleStates;
 
 const members: readonly (readonly [name: keyof ExperimentRule, holds: Check, allowed: string])[] = [
@@ -57,6 +60,7 @@ const members: readonly (readonly [name: keyof ExperimentRule, holds: Check, all
   ],
   ["trafficBuckets", isBuckets, `expected a whole number, 0 to ${bucketCount}`],
   ["targeting", (value) => value === undefined || tryCompileTargeting(value) !== undefined, targetingForms],
+  ["exclusion", (value) => value === undefined || isExclusion(value), "expected { group, slots }"],
   ["assignmentPolicy", isText, "expected a text"],
   ["killed", (value) => value === undefined || isBoolean(value), "expected true or false"],
   [
@@ -72,9 +76,7 @@ const isPositive = (value: unknown): value is number => isNumber(value) && value
 
 const isDataPlane = (value: unknown): value is DataPlaneSettings =>
   isObject(value) &&
-  isPositive(value.flushEvents) &&
-  isPositive(value.flushBytes) &&
-  isPositive(value.flushIntervalMs) &&
+  [value.flushEvents, value.flushBytes, value.flushIntervalMs].every(isPositive) &&
   isNumber(value.sampling) &&
   value.sampling >= 0 &&
   value.sampling <= 1;

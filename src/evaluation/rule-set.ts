@@ -10,6 +10,9 @@ export const ruleSetVersion = 1;
 /** Number of buckets a subject can fall into; one is 0.01 percent. */
 export const bucketCount = 10_000;
 
+/** A group of experiments shares this many slots; one is 100 buckets, a percent of the group's subjects. */
+export const exclusionSlots = 100;
+
 export interface VariantRule {
   readonly key: string;
   /** How many of the 10,000 buckets are this variant's; the counts of all variants add up to 10,000. */
@@ -34,6 +37,11 @@ export interface ExperimentRule {
   /** Buckets that are inside the traffic, 0 to 10,000. */
   readonly trafficBuckets: number;
   readonly targeting?: Targeting;
+  /**
+   * The experiment shares its subjects with others of a group. Its slots are its own; the traffic fills them in this
+   * order, so that raising it lets subjects in and moves none.
+   */
+  readonly exclusion?: { readonly group: string; readonly slots: readonly number[] };
   readonly assignmentPolicy: string;
   /** A kill switch is on: everybody gets control. */
   readonly killed?: boolean;

@@ -9,7 +9,7 @@
  * is begun by a flush, which waits for it, by an `add` or by a timer; never at the end of another send, whose request
  * may be over.
  */
-import { limits } from "../limits.ts";
+import { batchBytes, batchEvents } from "../evaluation/bounds.ts";
 import type { EnvelopeInput } from "./envelope.ts";
 import { encodeEvent } from "./message.ts";
 import { SinkError } from "./sink-error.ts";
@@ -246,7 +246,7 @@ export const createEventBuffer = (options: EventBufferOptions): EventBuffer => {
     let count = 0;
     let bytes = 0;
     for (const size of waitingSizes) {
-      if (count === limits.batchEvents || (count > 0 && bytes + size > limits.batchBytes)) break;
+      if (count === batchEvents || (count > 0 && bytes + size > batchBytes)) break;
       count += 1;
       bytes += size;
     }

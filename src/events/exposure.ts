@@ -5,7 +5,7 @@
 import type { Assignment } from "../evaluation/assign.ts";
 import { bucketOf, bucketSeed } from "../evaluation/bucket.ts";
 import { bucketCount } from "../evaluation/rule-set.ts";
-import { limits } from "../limits.ts";
+import { nameCharacters, outcomeMagnitude, subjectIdCharacters } from "../evaluation/bounds.ts";
 import type { Scope } from "../scope.ts";
 import { jsonTextBytes, utf8Length } from "../utf8.ts";
 import type { EventBuffer } from "./buffer.ts";
@@ -83,13 +83,13 @@ const numberedSites = 10_000;
 
 const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 const isName = (value: unknown): boolean =>
-  typeof value === "string" && value.length <= limits.nameCharacters && namePattern.test(value);
+  typeof value === "string" && value.length <= nameCharacters && namePattern.test(value);
 
 const outcomeProblem = (experiment: string, { subject, metric, kind, value }: OutcomeInput): string | undefined => {
   if (!isName(experiment)) return `experiment: found ${JSON.stringify(experiment)}; expected an experiment's name`;
   if (!isName(metric)) return `metric: found ${JSON.stringify(metric)}; expected a metric's name`;
-  if (typeof subject !== "string" || subject.length === 0 || subject.length > limits.subjectIdCharacters) {
-    return `subject: expected a text of 1 to ${limits.subjectIdCharacters} characters`;
+  if (typeof subject !== "string" || subject.length === 0 || subject.length > subjectIdCharacters) {
+    return `subject: expected a text of 1 to ${subjectIdCharacters} characters`;
   }
   if (!subject.isWellFormed() || subject.includes("\u0000")) return "subject: has a lone surrogate or U+0000";
   if (kind === "binary") {
@@ -98,11 +98,9 @@ const outcomeProblem = (experiment: string, { subject, metric, kind, value }: Ou
       : `value: found ${String(value)}; expected true, false, 1 or 0`;
   }
   // NaN and Infinity fail the comparison; JSON would turn them into null.
-  return typeof value === "number" &&
-    Math.abs(value) <= limits.outcomeMagnitude &&
-    (kind === "continuous" || value >= 0)
+  return typeof value === "number" && Math.abs(value) <= outcomeMagnitude && (kind === "continuous" || value >= 0)
     ? undefined
-    : `value: found ${String(value)}; expected a number ${kind === "count" ? "from 0" : "either way"} to ${limits.outcomeMagnitude}`;
+    : `value: found ${String(value)}; expected a number ${kind === "count" ? "from 0" : "either way"} to ${outcomeMagnitude}`;
 };
 
 /** Cuts between characters, not through one. */

@@ -2,7 +2,7 @@
  * One queue message carries many envelopes: one event per message is two to three times slower end to end. The body is
  * JSON text, `{"v":1,"events":[envelope, …]}`. Whoever sends and whoever consumes use the functions of this file.
  */
-import { limits } from "../limits.ts";
+import { eventBytes } from "../evaluation/bounds.ts";
 import { utf8Length } from "../utf8.ts";
 import type { EnvelopeInput } from "./envelope.ts";
 
@@ -42,8 +42,8 @@ export const encodeEvent = (event: EnvelopeInput): EncodedEvent | UnencodableEve
   }
   if (typeof text !== "string") return { message: "the event has no JSON form" };
   const bytes = utf8Length(text);
-  if (bytes > limits.eventBytes) {
-    return { message: `the event has ${bytes} bytes as JSON; at most ${limits.eventBytes} are allowed` };
+  if (bytes > eventBytes) {
+    return { message: `the event has ${bytes} bytes as JSON; at most ${eventBytes} are allowed` };
   }
   return { text, bytes };
 };

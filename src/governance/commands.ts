@@ -98,6 +98,8 @@ export interface Evidence extends PolicyEvidence {
   readonly policySet: PolicySet;
   /** What the store has just refused to give, because another experiment holds it; null otherwise. */
   readonly claimed: { readonly claim: string; readonly holder: string } | null;
+  /** Slots of the content's exclusion group that others hold; null where none are wanted, or they could not be read. */
+  readonly takenSlots: { readonly slots: readonly number[]; readonly holders: readonly string[] } | null;
   /** What the host's own gates said, by gate name. */
   readonly customGates: Readonly<Record<string, CustomGateVerdict>>;
   /** Rolling back: the version whose content is to come back; null when there is none of that number. */

@@ -1,7 +1,7 @@
 /** Deciding one change, of whatever kind: all gates, then all policies, then the claims. */
 import { isServing } from "../lifecycle.ts";
 import { limits } from "../limits.ts";
-import { claimsAfter } from "./claims.ts";
+import { claimsAfter, exclusionShortage } from "./claims.ts";
 import { type Decision, deny, type Evidence } from "./commands.ts";
 import type {
   ActorRecord,
@@ -15,6 +15,7 @@ import type {
   RampPosition,
 } from "./events.ts";
 import { evolve } from "./evolve.ts";
+import { isSlotClaim } from "./exclusion.ts";
 import { judgePolicy } from "./policies/judge.ts";
 import { type ChangeContext, type PolicyContext, type PolicyResult, presentPolicyResult } from "./policies/policy.ts";
 import { approvalRules, type ApplicablePolicySet } from "./policy-set.ts";
@@ -197,9 +198,15 @@ export const decideChange = (state: ExperimentState, aim: Aim, ask: Ask, evidenc
   const inconclusive = blocking(null);
   if (inconclusive.found)
     return refuse("evidence-inconclusive", inconclusive.reasons, { inconclusive: inconclusive.shown }, policies);
-  if (evidence.claimed !== null) {
+  // Of a slot that was lost in a race there are others: they are looked at below.
+  if (evidence.claimed !== null && !isSlotClaim(evidence.claimed.claim)) {
     const { claim, holder } = evidence.claimed;
     return refuse("surface-claimed", `${claim} is held by ${holder}`, { claim, holder }, policies);
+  }
+  const shortage = exclusionShortage(state, change, evidence.takenSlots);
+  if (shortage !== null) {
+    const { message, ...details } = shortage;
+    return refuse("surface-claimed", message, details, policies);
   }
   return commitChange(state, aim, ask, evidence, { change, set, proposal, decided: decidedWith(policies) });
 };

@@ -3,12 +3,13 @@
  * because going back to it is a brake; anything else is a draft, and gated as it would be the first time.
  */
 import { holdsSurfaces, type LifecycleState } from "../lifecycle.ts";
-import { claimsAfter } from "./claims.ts";
+import { claimsAfter, exclusionShortage } from "./claims.ts";
 import { type Command, type Decision, deny, type Evidence } from "./commands.ts";
 import { decideMove } from "./decide-transition.ts";
 import { afterVersion } from "./decide-write-version.ts";
 import type { DomainEvent } from "./events.ts";
 import { evolve } from "./evolve.ts";
+import { isSlotClaim } from "./exclusion.ts";
 import { approvalRules } from "./policy-set.ts";
 import {
   changeOf,
@@ -133,13 +134,21 @@ export const decideRollBack = (state: ExperimentState, command: RollBack, eviden
   };
   const withVersion = stateAfter(state, [versionWritten], evidence);
   const comesBack = holdsSurfaces(state.lifecycle) && mayComeBack(state, digest, policySet);
+  if (comesBack) {
+    const aim = publishing(withVersion);
+    const change = changeOf(evidence.ref, withVersion, aim, rulesFor(policySet, withVersion, aim));
+    const shortage = exclusionShortage(withVersion, change, evidence.takenSlots);
+    if (shortage !== null) {
+      return deny("surface-claimed", shortage.message, { claim: shortage.claim, holder: shortage.holder });
+    }
+  }
   const first: readonly DomainEvent[] = comesBack
     ? [versionWritten, bringBack(withVersion, command, evidence)]
     : [versionWritten, ...afterVersion(state, written, evidence), ...propose(withVersion, command, evidence)];
   const reached = stateAfter(state, first, evidence);
   const overtaken = endStaleProposals(evidence.ref, reached, policySet, evidence.now);
   const events = [...first, ...overtaken];
-  if (comesBack && evidence.claimed !== null) {
+  if (comesBack && evidence.claimed !== null && !isSlotClaim(evidence.claimed.claim)) {
     const { claim, holder } = evidence.claimed;
     return deny("surface-claimed", `${claim} is held by ${holder}`, { claim, holder });
   }

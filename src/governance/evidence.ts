@@ -3,6 +3,7 @@ import { parseDuration } from "../duration.ts";
 import { limits } from "../limits.ts";
 import type { ExperimentRef } from "../scope.ts";
 import type { GuardrailFinding } from "./events.ts";
+import { slotsIn } from "./exclusion.ts";
 import type { ExperimentState } from "./state.ts";
 import { type CustomPolicies, readVerdict, registeredPolicy } from "./policies/custom.ts";
 import { needsOf, policyName } from "./policies/judge.ts";
@@ -115,6 +116,31 @@ const listStartable = async ({ ref, store }: Question): Promise<readonly OtherEx
 const readOthers = async (question: Question): Promise<PolicyEvidence["others"]> => {
   const read = await withinDeadline(listStartable(question), evidenceDeadlineMs, unreadable, question.report);
   return "missing" in read ? null : read.answer;
+};
+
+/** Which slots of an exclusion group other experiments hold. It rejects when that cannot be read: none is free then. */
+export const readSlots = async (
+  { ref, store }: Pick<Question, "ref" | "store">,
+  group: string,
+): Promise<{ readonly slots: readonly number[]; readonly holders: readonly string[] }> => {
+  const slots: number[] = [];
+  const holders: string[] = [];
+  let cursor: string | null = null;
+  do {
+    const page: Awaited<ReturnType<GovernanceStore["list"]>> = await store.list(ref, {
+      states: ["Running", "Ramping", "Paused"],
+      limit: limits.heavyPageRows,
+      ...(cursor === null ? {} : { cursor }),
+    });
+    for (const item of page.items) {
+      const held = item.ref.experiment === ref.experiment ? [] : slotsIn(item.snapshot.state.claims, group);
+      if (held.length === 0) continue;
+      slots.push(...held);
+      holders.push(`${item.ref.experiment} (${held.length})`);
+    }
+    cursor = page.next;
+  } while (cursor !== null);
+  return { slots, holders };
 };
 
 type Custom = Extract<Policy, { type: "custom" }>;

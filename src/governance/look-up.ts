@@ -1,14 +1,17 @@
 /** Everything a decision rests on that has to be looked up: for policies, for the host's gates, for rollbacks and conclusions. */
 import { digestOf } from "../canonical.ts";
 import type { ExperimentRef } from "../scope.ts";
-import { askedBy } from "./aim.ts";
+import { holdsSurfaces } from "../lifecycle.ts";
+import { type Asked, askedBy } from "./aim.ts";
 import type { Command, Evidence } from "./commands.ts";
 import { changeContext, policyContext } from "./decide-change.ts";
 import type { ActorRecord } from "./events.ts";
+import { slotsIn, slotsNeeded } from "./exclusion.ts";
 import {
   evidenceDeadlineMs,
   gatherEvidence,
   isMissing,
+  readSlots,
   type Telemetry,
   unreadable,
   withinDeadline,
@@ -16,7 +19,7 @@ import {
 import { askCustomGates, type CustomGates } from "./custom-gates.ts";
 import type { CustomPolicies } from "./policies/custom.ts";
 import type { PolicySet } from "./policy-set.ts";
-import { rulesFor } from "./proposals.ts";
+import { rulesFor, subjectVersion } from "./proposals.ts";
 import type { ExperimentState } from "./state.ts";
 import type { GovernanceStore } from "./store.ts";
 
@@ -36,7 +39,7 @@ export interface Question {
 
 export type LookedUp = Pick<
   Evidence,
-  "now" | "telemetry" | "others" | "custom" | "customGates" | "target" | "resultsDigest"
+  "now" | "telemetry" | "others" | "custom" | "customGates" | "target" | "resultsDigest" | "takenSlots"
 >;
 
 /** The version whose content is to come back. */
@@ -57,6 +60,24 @@ const resultsDigestOf = async (question: Question, endsAs: string | null): Promi
   return isMissing(results) ? null : digestOf(results.answer);
 };
 
+/** Content that may be about to take slots of an exclusion group, more than it holds. */
+const wantsSlots = (
+  { state, command }: Question,
+  asked: Asked | null,
+  target: Evidence["target"],
+): { readonly group: string } | null => {
+  if (state === null) return null;
+  const content =
+    command.type === "RollBack"
+      ? target?.configuration
+      : asked !== null && holdsSurfaces(asked.aim.to)
+        ? subjectVersion(state, asked.aim.kind).configuration
+        : undefined;
+  const exclusion = content?.exclusion;
+  if (content === undefined || exclusion === undefined) return null;
+  return slotsNeeded(content) > slotsIn(state.claims, exclusion.group).length ? exclusion : null;
+};
+
 export const lookUp = async (question: Question): Promise<LookedUp> => {
   const { ref, state, command, actor, policySet, customGates, now, report } = question;
   const asked = askedBy(state, command);
@@ -73,14 +94,17 @@ export const lookUp = async (question: Question): Promise<LookedUp> => {
     targetOf(question),
     resultsDigestOf(question, asked?.aim.to ?? null),
   ]);
+  const wanted = wantsSlots(question, asked, target);
+  const takenSlots = wanted === null ? null : await readSlots(question, wanted.group);
   if (state === null || asked === null || applicable === null)
-    return { ...gathered, customGates: {}, target, resultsDigest };
+    return { ...gathered, customGates: {}, target, resultsDigest, takenSlots };
   const context = policyContext(state, asked.aim, asked.onBehalfOf ?? actor, { ...gathered, ref });
   return {
     ...gathered,
     customGates: await askCustomGates(applicable.gates, customGates, context, report),
     target,
     resultsDigest,
+    takenSlots,
     now,
   };
 };

@@ -3,6 +3,7 @@ import { allocateBuckets } from "../evaluation/allocation.ts";
 import { bucketCount, type ExperimentRule, type RuleSet, ruleSetVersion } from "../evaluation/rule-set.ts";
 import { limits } from "../limits.ts";
 import type { Scope } from "../scope.ts";
+import { slotsIn } from "./exclusion.ts";
 import { effectiveTraffic } from "./serving.ts";
 import type { ExperimentState } from "./state.ts";
 import type { GovernanceStore } from "./store.ts";
@@ -32,6 +33,14 @@ export const ruleOf = (state: ExperimentState): ExperimentRule | null => {
     })),
     trafficBuckets: Math.round((effectiveTraffic(configuration, ramp) / 100) * bucketCount),
     ...(configuration.targeting === undefined ? {} : { targeting: configuration.targeting }),
+    ...(configuration.exclusion === undefined
+      ? {}
+      : {
+          exclusion: {
+            group: configuration.exclusion.group,
+            slots: slotsIn(state.claims, configuration.exclusion.group),
+          },
+        }),
     assignmentPolicy: configuration.assignmentPolicy,
     ...(killed.experiment ? { killed: true } : {}),
     ...(killed.variants.length === 0 ? {} : { killedVariants: killed.variants }),

@@ -260,6 +260,7 @@ const experiment = fc.record(
     traffic: fc.integer({ min: 0, max: 10_000 }).map((value) => value / 100),
     targeting,
     surfaces: distinctNames,
+    exclusion: fc.record({ group: name }),
     metrics: distinctNames.map((names) => names.map((metric) => ({ name: metric, kind: "binary" as const }))),
     ramp,
     guardrails: fc.array(guardrail, { maxLength: 2 }),
@@ -369,14 +370,14 @@ const dataPlane = fc.record(
   { requiredKeys: [] },
 );
 
-/** Each has surfaces of its own: two scheduled at the same time on one surface are an error. */
-const experiments = fc
-  .uniqueArray(experiment, { maxLength: 3, selector: (one) => one.name })
-  .map((list) =>
-    list.map((one, index) =>
-      one.surfaces === undefined ? one : { ...one, surfaces: one.surfaces.map((surface) => `${surface}-${index}`) },
-    ),
-  );
+/** Each has surfaces and a group of its own: two at the same time on one surface, or too many in a group, are errors. */
+const experiments = fc.uniqueArray(experiment, { maxLength: 3, selector: (one) => one.name }).map((list) =>
+  list.map((one, index) => ({
+    ...one,
+    ...(one.surfaces && { surfaces: one.surfaces.map((surface) => `${surface}-${index}`) }),
+    ...(one.exclusion && { exclusion: { group: `${index}-${one.exclusion.group}`.slice(0, 128) } }),
+  })),
+);
 
 export const dslInputs: fc.Arbitrary<DslInput> = fc.record(
   { governance, dataPlane, experiments },

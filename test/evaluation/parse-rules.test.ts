@@ -123,5 +123,10 @@ test("the bounds of evaluation are those of the table", () => {
     subjectIdCharacters: limits.subjectIdCharacters,
     maxVariants: limits.variants,
     targetingDepth: limits.targetingDepth,
+    eventBytes: limits.eventBytes,
+    batchEvents: limits.batchEvents,
+    batchBytes: limits.batchBytes,
+    nameCharacters: limits.nameCharacters,
+    outcomeMagnitude: limits.outcomeMagnitude,
   });
 });

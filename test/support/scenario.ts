@@ -57,6 +57,7 @@ export interface Step {
   readonly telemetry?: LedgerReading;
   readonly claimed?: Evidence["claimed"];
   readonly customGates?: Evidence["customGates"];
+  readonly takenSlots?: Evidence["takenSlots"];
 }
 
 export interface Scenario {
@@ -90,7 +91,7 @@ export const scenario = (initial: World = {}): Scenario => {
 
   const evidenceFor = (
     command: Command,
-    { by = author, at = 0, others = [], telemetry, claimed = null, customGates = {} }: Step,
+    { by = author, at = 0, others = [], telemetry, claimed = null, customGates = {}, takenSlots = null }: Step,
   ): Evidence => {
     const now = startOfTime + at;
     const available: LedgerReading = {
@@ -110,6 +111,7 @@ export const scenario = (initial: World = {}): Scenario => {
       now,
       others,
       claimed,
+      takenSlots,
       telemetry: telemetry ?? available,
       custom: {},
       customGates,

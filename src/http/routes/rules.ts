@@ -23,6 +23,7 @@ const Rule = v.object({
   ),
   trafficBuckets: count,
   targeting: v.optional(TargetingSchema),
+  exclusion: v.exactOptional(v.object({ group: v.string(), slots: v.array(count) })),
   assignmentPolicy: v.string(),
   killed: v.exactOptional(v.boolean()),
   killedVariants: v.exactOptional(v.array(v.string())),
