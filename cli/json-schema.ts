@@ -8,8 +8,15 @@
 import { writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { type JsonSchema, toJsonSchema } from "@valibot/to-json-schema";
+import type * as v from "valibot";
 import { DslSchema } from "../src/config/index.ts";
-import { PersistenceTypeSchema, persistenceTypes, rootKey } from "../src/config/schema.ts";
+import {
+  PersistenceSchema,
+  persistenceSchemas,
+  SinglePersistenceSchema,
+  typeWords,
+} from "../src/config/persistence.ts";
+import { rootKey } from "../src/config/schema.ts";
 import { DurationSchema, durationForms } from "../src/duration.ts";
 import { operatorNames, type Operator } from "../src/evaluation/targeting-schema.ts";
 import { StateSchema } from "../src/governance/gates/schema.ts";
@@ -34,10 +41,13 @@ const wordsInAnyCase = (words: readonly string[]): JsonSchema => ({
 /** Texts whose rule is a transformation or a function; the converter asks for each schema by identity. */
 const overrides = new Map<unknown, JsonSchema>([
   [StateSchema.pipe[0], wordsInAnyCase(lifecycleStates)],
-  [PersistenceTypeSchema.pipe[0], wordsInAnyCase(persistenceTypes)],
+  [PersistenceSchema, reference("persistence")],
+  [SinglePersistenceSchema, reference("singlePersistence")],
   [TimeWindowSchema.entries.days.wrapped.item.pipe[0], wordsInAnyCase(weekdays)],
   [DurationSchema.pipe[0], { type: "string", description: durationForms, examples: ["30m", "1d", "PT30M"] }],
 ]);
+
+for (const [schema, words] of typeWords) overrides.set(schema, wordsInAnyCase(words));
 
 const scalar: JsonSchema = { type: ["string", "number", "boolean"] };
 const several: JsonSchema = { type: "array", items: scalar, minItems: 1 };
@@ -118,25 +128,42 @@ const withReferences = (schema: JsonSchema): JsonSchema => {
 
 const onSchema = (value: unknown): unknown => (isSchema(value) ? withReferences(value) : value);
 
-/** The document of `docs/proviso.schema.json`. */
-export const dslJsonSchema = (): JsonSchema => {
-  const { $schema, ...dsl } = toJsonSchema(DslSchema, {
+/** A schema that is chosen by its input stands under `definitions`; the converter's own idea of it is left out. */
+const converted = (schema: v.GenericSchema): JsonSchema => {
+  const {
+    $schema: _,
+    $defs: __,
+    ...rest
+  } = toJsonSchema(schema, {
     target: "draft-07",
     typeMode: "input",
     errorMode: "ignore",
     overrideSchema: ({ valibotSchema }) => overrides.get(valibotSchema),
   });
+  return rest;
+};
+
+/** Which schema is meant is chosen by the type as it is written, so each stands for itself here. */
+const persistence = (schemas: readonly v.GenericSchema[]): JsonSchema => ({
+  anyOf: schemas.map(converted),
+});
+
+/** The document of `docs/proviso.schema.json`. */
+export const dslJsonSchema = (): JsonSchema => {
+  const dsl = converted(DslSchema);
   const experiment = dsl.properties?.["experiments"];
   const configuration = isSchema(experiment) && isSchema(experiment.items) ? experiment.items : undefined;
   if (configuration?.properties === undefined || !("targeting" in configuration.properties))
     throw new TypeError("json schema: the configuration of an experiment has no targeting");
   configuration.properties["targeting"] = reference("targeting");
   return {
-    ...($schema === undefined ? {} : { $schema }),
+    $schema: "http://json-schema.org/draft-07/schema#",
     title: "Proviso configuration",
     anyOf: [reference("dsl"), strict({ [rootKey]: reference("dsl") }, [rootKey])],
     definitions: {
       dsl: withReferences(dsl),
+      persistence: withReferences(persistence(persistenceSchemas)),
+      singlePersistence: withReferences(persistence(persistenceSchemas.slice(0, -1))),
       targeting: withReferences(targeting),
       environment: {
         type: "string",

@@ -2,6 +2,7 @@
 import { uuidv7 } from "uuidv7";
 import { d1Store, type D1DatabaseLike } from "../adapters/store/d1.ts";
 import { type Dsl, loadDsl, type LocatedError } from "../src/config/index.ts";
+import type { Persistence } from "../src/config/persistence.ts";
 import { parseDuration } from "../src/duration.ts";
 import { ProvisoError } from "../src/errors.ts";
 import { plannedShares } from "../src/evaluation/allocation.ts";
@@ -56,13 +57,14 @@ const objectName = (dsl: Dsl, ref: ExperimentRef): string =>
 
 const memoryObject = "memory";
 
-export const storeOf = (env: WorkerEnv, dsl: Dsl): GovernanceStore => withCurrentShape(openStore(env, dsl));
+export const storeOf = (env: WorkerEnv, dsl: Dsl): GovernanceStore =>
+  withCurrentShape(openStore(env, dsl.governance.persistence));
 
-const openStore = (env: WorkerEnv, dsl: Dsl): GovernanceStore => {
-  const { type, database } = dsl.governance.persistence;
-  switch (type) {
+/** `openable` in `src/config/persistence.ts` says which types have a store here: the two change together. */
+const openStore = (env: WorkerEnv, persistence: Persistence): GovernanceStore => {
+  switch (persistence.type) {
     case "d1":
-      return d1Store({ database: databaseOf(env, database) });
+      return d1Store({ database: databaseOf(env, persistence.database) });
     case "memory": {
       // A stub belongs to the request that made it, and this store serves many: each call makes its own.
       const object = (): ExperimentStub => env.EXPERIMENTS.getByName(memoryObject);
@@ -82,8 +84,14 @@ const openStore = (env: WorkerEnv, dsl: Dsl): GovernanceStore => {
         },
       };
     }
+    case "durableObject":
+    case "upstash":
+    case "postgres":
+    case "mirror":
+    case "custom":
+      throw new ProvisoError("invalid-dsl", `this Worker opens no store of type ${persistence.type}`);
     default:
-      return type satisfies never;
+      return persistence satisfies never;
   }
 };
 

@@ -8,24 +8,15 @@ import { parseExpression } from "../governance/policies/cel.ts";
 import { errorMetric } from "../ledger/batch.ts";
 import { limits } from "../limits.ts";
 import { allowedTransitions, canTransition, type LifecycleState, parseState } from "../lifecycle.ts";
+import type { Check, Context } from "./check.ts";
 import { type Finding, quote, type Reading } from "./finding.ts";
 import { nearest } from "./nearest.ts";
 import { items, member, type Path, pointer } from "./path.ts";
+import { persistenceErrors, persistenceWarnings } from "./persistence-checks.ts";
 
 export interface CrossChecked {
   readonly errors: readonly Finding[];
   readonly warnings: readonly Finding[];
-}
-
-/** Paths in these findings are those of the understood value. */
-type Check = (dsl: unknown, context: Context) => readonly Finding[];
-
-interface Context {
-  /** From a path in the understood value to the path in the file. */
-  readonly toSource: (path: Path) => Path;
-  /** What may be shown of the value at a path. */
-  readonly describe: (path: Path) => string;
-  readonly isSecret: (path: Path) => boolean;
 }
 
 const text = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
@@ -376,22 +367,6 @@ const contradictingGuardrails: Check = (dsl, context) =>
     ];
   });
 
-const idleDatabase: Check = (dsl, { describe }) => {
-  const persistence = member(member(dsl, "governance"), "persistence");
-  const type = text(member(persistence, "type"))?.toLowerCase();
-  const path = ["governance", "persistence", "database"];
-  return (type === "memory" || type === "inmemory") && member(persistence, "database") !== undefined
-    ? [
-        {
-          path,
-          at: "value",
-          what: `found the database ${describe(path)} beside type memory`,
-          allowed: "only with type d1",
-        },
-      ]
-    : [];
-};
-
 /** Any page, with its visitor's cookies, would act as the visitor. */
 const openCors: Check = (dsl) => {
   const governance = member(dsl, "governance");
@@ -419,6 +394,7 @@ const idleKinds: Check = (dsl) => {
 };
 
 const errorChecks: readonly Check[] = [
+  ...persistenceErrors,
   experimentNames,
   policyNames,
   uselessGates,
@@ -433,7 +409,7 @@ const errorChecks: readonly Check[] = [
 const warningChecks: readonly Check[] = [
   unreachableGates,
   unknownConflicts,
-  idleDatabase,
+  ...persistenceWarnings,
   contestedSurfaces,
   contestedGroups,
   undeclaredGuardrails,
@@ -442,10 +418,11 @@ const warningChecks: readonly Check[] = [
 /** Runs every rule; the paths in what it returns are those of the file. */
 export const crossCheck = (
   understood: unknown,
-  reading: Pick<Reading, "describe" | "isSecret">,
+  reading: Pick<Reading, "describe" | "isSecret" | "isFile">,
   toSource: (path: Path) => Path,
 ): CrossChecked => {
   const context: Context = {
+    isFile: reading.isFile,
     toSource,
     describe: (path) => reading.describe(toSource(path)),
     isSecret: (path) => reading.isSecret(toSource(path)),

@@ -1,5 +1,6 @@
 /** A configuration written as code: the same schema and rules as the file, without places in one. */
 import { limits } from "../limits.ts";
+import { withoutCredentials } from "./credentials.ts";
 import {
   describeValue,
   type DslError,
@@ -81,7 +82,7 @@ const readValue = (input: unknown): Reading => {
 
   const value = copy(input, []);
   const describe = (path: Path): string => describeValue(valueAt(value, path));
-  return { value, findings, unreadable, describe, isSecret: () => false };
+  return withoutCredentials({ value, findings, unreadable, isFile: false, describe, isSecret: () => false });
 };
 
 /**

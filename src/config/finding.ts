@@ -50,6 +50,8 @@ export interface Reading {
   readonly findings: readonly Finding[];
   /** Pointers whose value could not be read, so that nothing more should be said about them. */
   readonly unreadable: ReadonlySet<string>;
+  /** A file is copied and committed; code has its own ways to keep a secret. */
+  readonly isFile: boolean;
   /** The text of what stands at a path, fit to be shown. */
   readonly describe: (path: Path) => string;
   /** True when the value came from the environment and must not be shown, compared or suggested. */

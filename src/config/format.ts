@@ -1,4 +1,5 @@
 /** Errors as a terminal shows them. */
+import { dotted } from "./credentials.ts";
 import type { DslError, LocatedError } from "./finding.ts";
 
 export interface FormatOptions {
@@ -41,7 +42,7 @@ const formatOne = (error: DslError | LocatedError, lines: readonly string[], col
   const line = isLocated(error) ? lines[error.line - 1] : undefined;
   if (!isLocated(error) || line === undefined) return head;
   const gutter = `  ${error.line} | `;
-  const { text, caret } = excerpt(line, error.column);
+  const { text, caret } = excerpt(dotted(line), error.column);
   const margin = `${" ".repeat(gutter.length - 2)}| `;
   return `${head}\n${gutter}${text}\n${margin}${" ".repeat(caret)}${paint(31, "^", color)}`;
 };

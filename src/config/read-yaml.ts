@@ -2,6 +2,7 @@
 import { isAlias, isMap, isScalar, isSeq, type Pair, parseDocument, Scalar } from "yaml";
 import { byteLength } from "../canonical.ts";
 import { limits } from "../limits.ts";
+import { withoutCredentials } from "./credentials.ts";
 import {
   describeValue,
   isStorable,
@@ -244,17 +245,19 @@ export const readYaml = (source: string, environment: Environment): YamlReading 
     // A refused key leaves the value of its first namesake standing, and that one is still to be judged.
     if (finding.at !== "key") skip(finding.path);
   };
-  const result = (value: unknown, root: Spot): YamlReading => ({
-    value,
-    findings,
-    unreadable,
-    describe: (path) => spotAt(root, path)?.spot.shown ?? "nothing",
-    isSecret: (path) => spotAt(root, path)?.spot.secret ?? false,
-    place: ({ path, at, offset }) => {
-      const near = nearestSpot(root, path);
-      return placeOf(offset ?? (near.exact && at === "key" ? near.keyOffset : near.spot.offset));
-    },
-  });
+  const result = (value: unknown, root: Spot): YamlReading =>
+    withoutCredentials({
+      value,
+      findings,
+      unreadable,
+      isFile: true,
+      describe: (path) => spotAt(root, path)?.spot.shown ?? "nothing",
+      isSecret: (path) => spotAt(root, path)?.spot.secret ?? false,
+      place: ({ path, at, offset }) => {
+        const near = nearestSpot(root, path);
+        return placeOf(offset ?? (near.exact && at === "key" ? near.keyOffset : near.spot.offset));
+      },
+    });
   const nothing: Spot = { offset: 0, shown: "nothing", secret: false, members: noMembers };
 
   const bytes = byteLength(text);

@@ -7,46 +7,7 @@ import { PolicySchema } from "../governance/policies/schema.ts";
 import { limits } from "../limits.ts";
 import { NameSchema } from "../scope.ts";
 import { AuthSchema, CorsSchema, RateLimitsSchema } from "./http-schema.ts";
-
-const persistenceNames = new Map([
-  ["memory", "memory"],
-  ["inmemory", "memory"],
-  ["d1", "d1"],
-  ["sql", "d1"],
-] as const);
-
-/** How the types may be written; letter case does not count. */
-export const persistenceTypes = ["memory", "inMemory", "d1", "sql"] as const;
-const laterPersistenceTypes = ["durableObject", "upstash", "redis", "postgres", "mirror"];
-const persistenceAllowed = "memory (or inMemory) and d1 (or sql)";
-
-const isPersistenceName = (name: string): name is "memory" | "inmemory" | "d1" | "sql" =>
-  ["memory", "inmemory", "d1", "sql"].includes(name);
-
-/** Where histories are kept: `memory` is gone with the process, `d1` is a D1 database binding. */
-export const PersistenceTypeSchema = v.pipe(
-  v.string(persistenceAllowed),
-  v.rawTransform(({ dataset, addIssue, NEVER }): "memory" | "d1" => {
-    const name = dataset.value.toLowerCase();
-    const type = isPersistenceName(name) ? persistenceNames.get(name) : undefined;
-    if (type !== undefined) return type;
-    const later = laterPersistenceTypes.find((candidate) => candidate.toLowerCase() === name);
-    addIssue({
-      message: later === undefined ? persistenceAllowed : `${persistenceAllowed}; ${later} is not in this version`,
-      expected: persistenceTypes.join(" | "),
-    });
-    return NEVER;
-  }),
-);
-
-const PersistenceSchema = v.strictObject({
-  type: v.optional(PersistenceTypeSchema, "d1"),
-  /** Name of the D1 binding. */
-  database: v.optional(
-    v.pipe(v.string(), v.regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, "the name of a binding, such as DB")),
-    "DB",
-  ),
-});
+import { PersistenceSchema } from "./persistence.ts";
 
 const longestIntervalMs = 3_600_000;
 

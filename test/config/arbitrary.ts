@@ -269,12 +269,26 @@ const experiment = fc.record(
   { requiredKeys: ["name", "variants"] },
 );
 
-const persistence = fc.record(
-  {
-    type: fc.constantFrom("memory", "inMemory", "d1", "sql").chain(anyCase),
-    database: fc.constantFrom("DB", "OTHER_1"),
-  },
-  { requiredKeys: [] },
+const persistence = fc.oneof(
+  fc.record(
+    {
+      type: fc.constantFrom("memory", "inMemory", "d1", "sql").chain(anyCase),
+      database: fc.constantFrom("DB", "OTHER_1"),
+    },
+    { requiredKeys: [] },
+  ),
+  fc.record(
+    {
+      type: anyCase("custom"),
+      name,
+      parameters: fc.dictionary(
+        memberName.filter((key) => key !== "<<"),
+        payload,
+        { maxKeys: 3 },
+      ),
+    },
+    { requiredKeys: ["type", "name"] },
+  ),
 );
 
 const claim = fc.constantFrom("sub", "email", "https://example.com/roles", "/realm_access/roles");

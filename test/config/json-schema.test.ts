@@ -108,7 +108,21 @@ describe("docs/proviso.schema.json", () => {
     ["a gate type", { governance: { approvalGates: [{ type: "manul", to: "Approved" }] } }],
     ["a state", { governance: { approvalGates: [{ type: "manual", to: "Runing" }] } }],
     ["a missing key", { governance: { approvalGates: [{ type: "quorum", to: "Approved" }] } }],
-    ["a persistence type", { governance: { persistence: { type: "redis" } } }],
+    ["a persistence type", { governance: { persistence: { type: "mongo" } } }],
+    ["a store without what it needs", { governance: { persistence: { type: "redis" } } }],
+    ["options of another store", { governance: { persistence: { type: "d1", url: "https://db.example.com" } } }],
+    [
+      "a mirror of mirrors",
+      {
+        governance: {
+          persistence: {
+            type: "mirror",
+            primary: { type: "mirror", primary: {}, followers: [{}] },
+            followers: [{ type: "memory" }],
+          },
+        },
+      },
+    ],
     ["a switch that cannot be switched off", { governance: { retainHistory: false } }],
     ["a number", { dataPlane: { sampling: { rate: "all" } } }],
     ["a range", { dataPlane: { batching: { maxEvents: 1_001 } } }],
@@ -150,6 +164,20 @@ describe("docs/proviso.schema.json", () => {
     ["a list", []],
   ])("refuses %s", (_, value) => {
     expect(valid(value)).toBe(false);
+  });
+
+  test.each([
+    {},
+    { type: "InMemory" },
+    { type: "SQL", database: "OTHER" },
+    { type: "sql", connectionString: "${DATABASE_URL}" },
+    { type: "postgres", hyperdrive: "HYPERDRIVE", schema: "experiments" },
+    { type: "durableObject" },
+    { type: "redis", url: "${URL}", token: "${TOKEN}", prefix: "checkout" },
+    { type: "custom", name: "ours", parameters: { region: 1 } },
+    { type: "mirror", primary: { type: "d1" }, followers: [{ type: "memory" }], mode: "writeBehind" },
+  ])("takes the store %j", (persistence) => {
+    expect(valid({ governance: { persistence } })).toBe(true);
   });
 
   test("takes a reference where a number, a boolean or a word stands", () => {
