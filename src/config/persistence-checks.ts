@@ -13,17 +13,18 @@ interface Place {
 
 const root = ["governance", "persistence"];
 
+const placed = (path: Path, value: unknown): Place => ({ path, value, type: persistenceTypeOf(value) });
+
 /** The store, and the parts of a mirror. */
 const places = (dsl: unknown): readonly Place[] => {
   const value = member(member(dsl, "governance"), "persistence");
   if (value === undefined) return [];
-  const at = (path: Path, part: unknown): Place => ({ path, value: part, type: persistenceTypeOf(part) });
-  const whole = at(root, value);
+  const whole = placed(root, value);
   if (whole.type !== "mirror") return [whole];
   return [
     whole,
-    at([...root, "primary"], member(value, "primary")),
-    ...items(member(value, "followers")).map((part, index) => at([...root, "followers", index], part)),
+    placed([...root, "primary"], member(value, "primary")),
+    ...items(member(value, "followers")).map((part, index) => placed([...root, "followers", index], part)),
   ];
 };
 

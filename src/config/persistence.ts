@@ -36,7 +36,7 @@ export const persistenceTypes = [...new Set(Object.values(typeNames).flat())];
 const allowedTypes =
   "memory (or inMemory), d1 (or sql), durableObject, upstash (or redis), postgres (or sql with an address), mirror, custom";
 
-const isType = <Type extends PersistenceType>(type: Type, written: string): boolean =>
+const isType = (type: PersistenceType, written: string): boolean =>
   typeNames[type].some((name) => name.toLowerCase() === written.toLowerCase());
 
 /** The word of a schema; editors get the same words in {@link persistenceTypes}. */
@@ -157,7 +157,7 @@ const UnknownTypeSchema = refusedType(allowedTypes, persistenceTypes.join(" | ")
 const partTypes = Object.keys(singleSchemas);
 const MirrorInMirrorSchema = refusedType(`${partTypes.join(", ")}; no mirror of mirrors`, partTypes.join(" | "));
 
-const addresses = ["connectionString", "secret", "hyperdrive"];
+const waysIn = ["connectionString", "secret", "hyperdrive"];
 
 const wordOf = (written: string) => persistenceTypes.find((word) => word.toLowerCase() === written.toLowerCase());
 
@@ -170,18 +170,10 @@ export const persistenceTypeOf = (input: unknown): PersistenceType | undefined =
   if (written === undefined) return "d1";
   if (typeof written !== "string") return undefined;
   const name = wordOf(written) ?? wordOf(nearest(written, persistenceTypes) ?? "");
-  switch (name) {
-    case undefined:
-      return undefined;
-    case "inMemory":
-      return "memory";
-    case "redis":
-      return "upstash";
-    case "sql":
-      return addresses.some((address) => member(input, address) !== undefined) ? "postgres" : "d1";
-    default:
-      return name;
-  }
+  if (name === "inMemory") return "memory";
+  if (name === "redis") return "upstash";
+  if (name !== "sql") return name;
+  return waysIn.some((way) => member(input, way) !== undefined) ? "postgres" : "d1";
 };
 
 export type SinglePersistence = v.InferOutput<SingleSchema>;

@@ -57,11 +57,11 @@ describe("persistence", () => {
           const findings = [...(result.ok ? [] : result.errors), ...result.warnings];
           expect(findings).not.toEqual([]);
           expect(JSON.stringify(findings)).not.toContain(secret);
-          if (name === "token" || name === "url" || name === "connectionString")
-            expect(formatErrors(findings, { source: text })).not.toContain(secret);
+          const shown = name === "token" || name === "url" || name === "connectionString";
+          expect(formatErrors(findings, shown ? { source: text } : {})).not.toContain(secret);
         }
-        const defined = Reflect.apply(defineDsl, undefined, [value]);
-        expect(defined.ok).toBe(false);
+        const defined: unknown = Reflect.apply(defineDsl, undefined, [value]);
+        expect(defined).toMatchObject({ ok: false });
         expect(JSON.stringify(defined)).not.toContain(secret);
       }),
     );
