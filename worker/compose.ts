@@ -5,7 +5,6 @@ import { type Dsl, loadDsl, type LocatedError } from "../src/config/index.ts";
 import type { Persistence } from "../src/config/persistence.ts";
 import { parseDuration } from "../src/duration.ts";
 import { ProvisoError } from "../src/errors.ts";
-import { plannedShares } from "../src/evaluation/allocation.ts";
 import type { DataPlaneSettings } from "../src/evaluation/rule-set.ts";
 import { withCurrentShape } from "../src/governance/current-shape.ts";
 import { writeDeclared } from "../src/governance/declared.ts";
@@ -22,8 +21,10 @@ import { createRateLimiter, type RateLimiter, type RateLimits } from "../src/htt
 import { parseTokens, tokenIdentity } from "../src/http/token-identity.ts";
 import { defaultScope, type ExperimentRef, refKey } from "../src/scope.ts";
 import { ledgerFigures } from "../src/ledger/figures.ts";
+import { earlierPlansOf, livePlan, planOf } from "../src/ledger/plan.ts";
 import type { ConsumerDependencies } from "./consumer.ts";
 import type { ExperimentStub, LedgerStub, WorkerEnv } from "./env.ts";
+import { createPlanCache, type PlanCache } from "./plans.ts";
 import { reportError } from "./report.ts";
 
 export type ReadDsl =
@@ -102,9 +103,8 @@ const ledgerTelemetry = (env: WorkerEnv, store: GovernanceStore): Telemetry => (
   async read(ref) {
     const loaded = await store.load(ref);
     if (loaded === null) throw new ProvisoError("experiment-not-found", `there is no experiment ${ref.experiment}`);
-    const { epoch, live, latest, earlierPlans } = loaded.snapshot.state;
-    const planned = plannedShares((live ?? latest).configuration.variants);
-    const earlier = earlierPlans.map((plan) => ({ epoch: plan.epoch, arms: plannedShares(plan.variants) }));
+    const { epoch, arms: planned } = livePlan(loaded.snapshot.state);
+    const earlier = earlierPlansOf(loaded.snapshot.state);
     const counts = await ledgerOf(env, ref).counts({ plans: [...earlier, { epoch, arms: planned }] });
     return ledgerFigures({ counts, epoch, planned, earlier });
   },
@@ -243,9 +243,17 @@ export const appDependencies = (env: WorkerEnv, dsl: Dsl): AppDependencies => ({
   rateLimits: rateLimitsOf(dsl),
 });
 
-/** What the queue consumer needs. It counts whatever the DSL says. */
-export const consumerDependencies = (env: WorkerEnv): ConsumerDependencies => ({
+/** The plans that the consumer judges events by: what the experiments' own states say. */
+export const ledgerPlans = (store: GovernanceStore): PlanCache =>
+  createPlanCache(async (ref) => {
+    const loaded = await store.load(ref);
+    return loaded === null ? null : planOf(loaded.snapshot);
+  }, Date.now);
+
+/** What the queue consumer needs. */
+export const consumerDependencies = (env: WorkerEnv, plans: PlanCache): ConsumerDependencies => ({
   ledger: (ref) => ledgerOf(env, ref),
+  plans,
   deadLetters: env.DEAD_LETTERS,
   now: Date.now,
   report: reportError,

@@ -11,6 +11,7 @@ import { limits } from "../src/limits.ts";
 import { type ExperimentRef, refKey } from "../src/scope.ts";
 import { type DeadLetter, deadLettersOf, type DeadLetterQueue, sendDeadLetters } from "./dead-letters.ts";
 import { horizonMs, type RecordBatch, type RecordReport } from "./ledger.ts";
+import type { KnownPlan, PlanCache } from "./plans.ts";
 
 /** As much of a queue's message as is used. */
 export interface QueueMessage {
@@ -24,6 +25,8 @@ export interface QueueMessage {
 
 export interface ConsumerDependencies {
   readonly ledger: (ref: ExperimentRef) => { record(batch: RecordBatch): Promise<RecordReport> };
+  /** Where the plans of experiments come from. Left out: there is no authority to ask, and every name counts. */
+  readonly plans?: PlanCache;
   readonly deadLetters: DeadLetterQueue;
   /** ms since 1970 */
   readonly now: () => number;
@@ -37,9 +40,21 @@ const recordCharacters = 4_000_000;
 /** Ledgers that are written to at the same time. */
 const concurrency = 8;
 
+/** Experiments whose plan is read for one batch of messages; one invocation has 1,000 subrequests for everything. */
+const lookUpsMax = 200;
+
+/** An event that the remembered plan does not know. */
+interface Doubtful {
+  readonly event: Envelope;
+  readonly source: QueueMessage;
+}
+
 /** What a batch of messages has for one experiment. */
 interface Delivery {
   readonly ref: ExperimentRef;
+  /** null: none is remembered, and every event is doubtful. undefined: there is no authority, and none is. */
+  readonly plan: KnownPlan | null | undefined;
+  readonly doubtful: Doubtful[];
   /** The last one is being filled. */
   readonly batches: BatchBuilder[];
   readonly sources: Set<QueueMessage>;
@@ -59,7 +74,7 @@ const sameRef = (a: ExperimentRef, b: ExperimentRef): boolean =>
   a.experiment === b.experiment && a.tenant === b.tenant && a.environment === b.environment;
 
 /** Sorts events by experiment. Neighbours are mostly of one experiment, so its key is seldom made. */
-const createDeliveries = () => {
+const createDeliveries = (plans: PlanCache | undefined) => {
   const deliveries = new Map<string, Delivery>();
   let last: Delivery | undefined;
   return {
@@ -67,10 +82,13 @@ const createDeliveries = () => {
       const ref = refOfEvent(event);
       if (last === undefined || !sameRef(last.ref, ref)) {
         const key = refKey(ref);
-        last = deliveries.get(key) ?? { ref, batches: [], sources: new Set() };
+        const plan = plans === undefined ? undefined : (plans.known(ref) ?? null);
+        last = deliveries.get(key) ?? { ref, plan, doubtful: [], batches: [], sources: new Set() };
         deliveries.set(key, last);
       }
-      addTo(last, event, source);
+      const { plan } = last;
+      if (plan === undefined || (plan !== null && plan.problemOf(event) === undefined)) addTo(last, event, source);
+      else last.doubtful.push({ event, source });
     },
     all: (): readonly Delivery[] => [...deliveries.values()],
   };
@@ -149,6 +167,15 @@ const lastAttempt = 11;
 /** 2 s, 4 s … 5 min: a ledger that is overloaded must not be asked at once again. */
 const retryDelaySeconds = (attempts: number): number => Math.min(2 ** Math.max(1, attempts), 300);
 
+/** Why an event of this experiment cannot be counted, by a plan that is as new as the event at least. */
+const problemBy = (
+  plan: KnownPlan | null,
+  { ref, event }: { ref: ExperimentRef; event: Envelope },
+): string | undefined =>
+  plan === null
+    ? `there is no experiment ${ref.experiment} in ${ref.tenant}/${ref.environment}`
+    : plan.problemOf(event);
+
 /**
  * Consumes one batch. It never rejects for what is in a message: each is acknowledged or asked for again.
  *
@@ -156,10 +183,10 @@ const retryDelaySeconds = (attempts: number): number => Math.min(2 ** Math.max(1
  */
 export const consume = async (
   { messages }: { readonly messages: readonly QueueMessage[] },
-  { ledger, deadLetters, now, report }: ConsumerDependencies,
+  { ledger, plans, deadLetters, now, report }: ConsumerDependencies,
 ): Promise<void> => {
   const at = now();
-  const deliveries = createDeliveries();
+  const deliveries = createDeliveries(plans);
   const letters: Letter[] = [];
   const again = new Set<QueueMessage>();
   for (const message of messages) {
@@ -171,7 +198,33 @@ export const consume = async (
     );
   }
 
+  let lookUps = 0;
+  /**
+   * The events that the remembered plan does not know are judged by one that is read now: whatever their senders knew
+   * when they sent them is in it, because rules are published from what is read here.
+   */
+  const settle = async (delivery: Delivery): Promise<void> => {
+    const { ref, doubtful } = delivery;
+    if (plans === undefined || (doubtful.length === 0 && !plans.isOld(ref, at))) return;
+    lookUps += 1;
+    let plan: KnownPlan | null;
+    try {
+      if (lookUps > lookUpsMax) throw new RangeError(`more than ${lookUpsMax} experiments to look up for one batch`);
+      plan = await plans.refresh(ref);
+    } catch (error) {
+      report(error);
+      for (const { source } of doubtful) again.add(source);
+      return;
+    }
+    for (const { event, source } of doubtful) {
+      const message = problemBy(plan, { ref, event });
+      if (message === undefined) addTo(delivery, event, source);
+      else letters.push({ source, letters: deadLettersOf(source, "refused", [{ path: "", message }], event) });
+    }
+  };
+
   await forEachOf(deliveries.all(), async (delivery) => {
+    await settle(delivery);
     try {
       for (const batch of delivery.batches) {
         const answer = await ledger(delivery.ref).record(batch.build());

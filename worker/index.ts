@@ -5,9 +5,10 @@ import { ProvisoError } from "../src/errors.ts";
 import { createApp } from "../src/http/app.ts";
 import { problemResponse } from "../src/http/problem.ts";
 import { secured } from "../src/http/security-headers.ts";
-import { appDependencies, applyDeclared, consumerDependencies, readDsl } from "./compose.ts";
+import { appDependencies, applyDeclared, consumerDependencies, ledgerPlans, readDsl, storeOf } from "./compose.ts";
 import { consume } from "./consumer.ts";
 import type { WorkerEnv } from "./env.ts";
+import type { PlanCache } from "./plans.ts";
 import { reportError } from "./report.ts";
 
 export { ExperimentObject } from "./experiment-object.ts";
@@ -15,6 +16,7 @@ export { LedgerObject } from "./ledger-object.ts";
 
 interface Working {
   readonly app: ReturnType<typeof createApp>;
+  readonly plans: PlanCache;
   readonly dsl: Dsl;
   /** When this isolate writes the declared experiments, if it still has to; ms since 1970. */
   declareAt: number | null;
@@ -25,6 +27,9 @@ interface Broken {
   readonly message: string;
   readonly errors: readonly LocatedError[];
 }
+
+/** Eleven attempts this far apart are nearly an hour; after that the queue keeps the messages as dead letters. */
+const brokenRetrySeconds = 300;
 
 /** A store that was away is asked again, but not by every request. */
 const declareAgainMs = 5_000;
@@ -41,7 +46,12 @@ const compose = (env: WorkerEnv): Working | Broken => {
     };
   }
   try {
-    return { app: createApp(appDependencies(env, read.dsl)), dsl: read.dsl, declareAt: 0 };
+    return {
+      app: createApp(appDependencies(env, read.dsl)),
+      plans: ledgerPlans(storeOf(env, read.dsl)),
+      dsl: read.dsl,
+      declareAt: 0,
+    };
   } catch (error) {
     if (error instanceof ProvisoError) return { message: error.message, errors: [] };
     throw error;
@@ -68,8 +78,14 @@ const handler: ExportedHandler<WorkerEnv> = {
     return composition.app.fetch(request, env, context);
   },
   async queue(batch, env) {
-    // Counting needs nothing of the DSL: a typo in it loses no events.
-    await consume(batch, consumerDependencies(env));
+    composition ??= compose(env);
+    if ("message" in composition) {
+      // Without the DSL nobody knows which store holds the experiments. The messages wait for one that is valid.
+      reportError(new ProvisoError("invalid-dsl", composition.message));
+      batch.retryAll({ delaySeconds: brokenRetrySeconds });
+      return;
+    }
+    await consume(batch, consumerDependencies(env, composition.plans));
   },
 };
 

@@ -6,6 +6,8 @@ import { refKey } from "../../src/scope.ts";
 import { consume, type QueueMessage } from "../../worker/consumer.ts";
 import { deadLetterReasons } from "../../worker/dead-letters.ts";
 import type { RecordBatch, RecordReport } from "../../worker/ledger.ts";
+import type { LedgerPlan } from "../../src/ledger/plan.ts";
+import { createPlanCache, planAgeMaxMs, type PlanCache } from "../../worker/plans.ts";
 import { idOf } from "./ledger-support.ts";
 
 const now = Date.parse("2026-11-21T12:00:00Z");
@@ -54,6 +56,8 @@ const run = async (
   options: {
     readonly record?: (batch: RecordBatch) => RecordReport;
     readonly deadLettersFail?: boolean;
+    readonly plans?: PlanCache;
+    readonly at?: number;
   } = {},
 ) => {
   const batches: RecordBatch[] = [];
@@ -77,7 +81,8 @@ const run = async (
           letters.push(...sent.map(({ body }) => v.parse(LetterSchema, JSON.parse(body))));
         },
       },
-      now: () => now,
+      ...(options.plans === undefined ? {} : { plans: options.plans }),
+      now: () => options.at ?? now,
       report: (error) => reported.push(error),
     },
   );
@@ -259,5 +264,123 @@ describe("consumer", () => {
     const last = message(textOf(exposure(1), null), { attempts: 11 });
     expect((await run([last], { record: down })).letters).toHaveLength(1);
     expect([early.fates, last.fates]).toEqual([[{ retry: 300 }], [{ retry: 300 }]]);
+  });
+});
+
+describe("what the authority does not know", () => {
+  const planFor = (revision: number, epochs: readonly number[]): LedgerPlan => ({
+    revision,
+    epochs: epochs.map((epoch) => ({
+      epoch,
+      arms: [
+        { variant: "control", share: 0.5 },
+        { variant: "treatment", share: 0.5 },
+      ],
+    })),
+    version: 1,
+    digests: ["d"],
+    metrics: [],
+  });
+
+  /** An authority that says what it is told to, and counts how often it is asked. */
+  const authority = (initial: LedgerPlan | null | Error) => {
+    const state = { answer: initial, reads: 0, at: now };
+    const plans = createPlanCache(
+      async () => {
+        state.reads += 1;
+        if (state.answer instanceof Error) throw state.answer;
+        return state.answer;
+      },
+      () => state.at,
+    );
+    return { state, plans };
+  };
+
+  const inEpoch = (n: number, epoch: number, more: Readonly<Record<string, unknown>> = {}): EnvelopeInput => {
+    const event = exposure(n);
+    return event.eventType === "Exposure" ? { ...event, payload: { ...event.payload, epoch, ...more } } : event;
+  };
+
+  const idsOf = (batches: readonly RecordBatch[]) => batches.flatMap(({ exposures }) => exposures.map(([id]) => id));
+
+  test("one reading for an experiment that is new here, none afterwards", async () => {
+    const { state, plans } = authority(planFor(1, [1]));
+    await run([message(textOf(exposure(1), exposure(2)))], { plans });
+    const { batches } = await run([message(textOf(exposure(3)))], { plans });
+    expect(state.reads).toBe(1);
+    expect(idsOf(batches)).toEqual([idOf(3)]);
+  });
+
+  test("unknown epochs, variants, digests and versions go to the dead letters, after one reading for all of them", async () => {
+    const { state, plans } = authority(planFor(1, [0, 1]));
+    await run([message(textOf(exposure(0)))], { plans });
+    const bad = message(
+      textOf(
+        inEpoch(1, 7),
+        inEpoch(2, 1, { variantKey: "invented" }),
+        inEpoch(3, 1, { digest: "x" }),
+        inEpoch(4, 1, { version: 2 }),
+        inEpoch(5, 0, { digest: "d", version: 1 }),
+      ),
+    );
+    const { batches, letters } = await run([bad], { plans });
+    expect(state.reads).toBe(2);
+    expect(idsOf(batches)).toEqual([idOf(5)]);
+    expect(letters.map(({ reason, problems }) => [reason, problems[0]?.message])).toEqual([
+      ["refused", "epoch 7 is no epoch of this experiment, or one of too long ago"],
+      ["refused", '"invented" is no variant of epoch 1'],
+      ["refused", 'no content of this experiment has the digest "x"'],
+      ["refused", "there is no version 2"],
+    ]);
+    expect(bad.fates).toEqual(["ack"]);
+  });
+
+  test("an epoch that began after the last reading is learned from the event that names it", async () => {
+    const { state, plans } = authority(planFor(1, [1]));
+    await run([message(textOf(exposure(1)))], { plans });
+    state.answer = planFor(2, [1, 2]);
+    const { batches, letters } = await run([message(textOf(inEpoch(2, 2), exposure(3)))], { plans });
+    expect(idsOf(batches).toSorted()).toEqual([idOf(2), idOf(3)]);
+    expect(letters).toEqual([]);
+  });
+
+  test("while the authority is away, what is known is counted and the rest comes again", async () => {
+    const { state, plans } = authority(planFor(1, [1]));
+    await run([message(textOf(exposure(1)))], { plans });
+    state.answer = new Error("store is away");
+    const known = message(textOf(exposure(2)));
+    const doubtful = message(textOf(inEpoch(3, 2)));
+    const { batches, letters, reported } = await run([known, doubtful], { plans });
+    expect(idsOf(batches)).toEqual([idOf(2)]);
+    expect([known.fates, doubtful.fates, letters]).toEqual([["ack"], [{ retry: 2 }], []]);
+    expect(reported).toHaveLength(1);
+  });
+
+  test("events of an experiment that does not exist open no ledger", async () => {
+    const { plans } = authority(null);
+    const { batches, letters } = await run([message(textOf(exposure(1)))], { plans });
+    expect(batches).toEqual([]);
+    expect(letters[0]?.problems[0]?.message).toBe("there is no experiment checkout in default/default");
+  });
+
+  test("a plan is read again after a minute, and an answer that was overtaken changes nothing", async () => {
+    const { state, plans } = authority(planFor(5, [1, 2]));
+    await run([message(textOf(exposure(1)))], { plans });
+    state.at += planAgeMaxMs + 1;
+    state.answer = planFor(4, [1]);
+    await run([message(textOf(exposure(2)))], { plans, at: state.at });
+    expect(state.reads).toBe(2);
+    const { letters } = await run([message(textOf(inEpoch(3, 2)))], { plans, at: state.at });
+    expect([letters, state.reads]).toEqual([[], 2]);
+  });
+
+  test("one batch looks up at most 200 experiments; the events of the others come again", async () => {
+    const { state, plans } = authority(null);
+    const messages = Array.from({ length: 3 }, (_, part) =>
+      message(textOf(...Array.from({ length: 100 }, (_unused, n) => exposure(n, `e${part}-${n}`)))),
+    );
+    await run(messages, { plans });
+    expect(state.reads).toBe(200);
+    expect(messages.map(({ fates }) => fates)).toEqual([["ack"], ["ack"], [{ retry: 2 }]]);
   });
 });

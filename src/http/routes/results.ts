@@ -2,9 +2,9 @@
 import { Hono } from "hono";
 import * as v from "valibot";
 import { ProvisoError } from "../../errors.ts";
-import { plannedShares } from "../../evaluation/allocation.ts";
 import { controlOf, metricKinds } from "../../experiment.ts";
 import type { LedgerCounts } from "../../ledger/counts.ts";
+import { earlierPlansOf, livePlan } from "../../ledger/plan.ts";
 import { limits } from "../../limits.ts";
 import { results } from "../../ledger/results.ts";
 import type { Dependencies, AppEnvironment } from "../dependencies.ts";
@@ -116,8 +116,8 @@ export const resultsRoutes = (dependencies: Dependencies) =>
         const { ref, loaded } = await loadExperiment(context, dependencies);
         const { state } = loaded.snapshot;
         const measured = state.live ?? state.latest;
-        const planned = plannedShares(measured.configuration.variants);
-        const earlier = state.earlierPlans.map(({ epoch, variants }) => ({ epoch, arms: plannedShares(variants) }));
+        const { arms: planned } = livePlan(state);
+        const earlier = earlierPlansOf(state);
         const counts = await dependencies.ledger(ref).counts({
           plans: [...earlier, { epoch: state.epoch, arms: planned }],
           ...(looks === "subject" ? { looks } : {}),
