@@ -50,10 +50,7 @@ const gatesOf = (set: PolicySet, kind: ChangeKind, from: LifecycleState, to: Lif
   }
 };
 
-/**
- * What applies to a change. Nothing ever applies to pausing and rolling back: a brake that waits is no brake.
- */
-export const applicable = (
+const applicableNow = (
   set: PolicySet,
   kind: ChangeKind,
   from: LifecycleState,
@@ -66,6 +63,26 @@ export const applicable = (
     kind === "transition" && isBrake(to) ? [] : set.policies.filter((policy) => appliesTo(policy, asked, to));
   const text = canonicalJson({ kind, gates, policies });
   return { gates, policies, digest: sha256Hex(text), text };
+};
+
+/** Rules do not change while a policy set lives, and their digest costs more than the rest of a decision. */
+const known = new WeakMap<PolicySet, Map<string, ApplicablePolicySet>>();
+
+/**
+ * What applies to a change. Nothing ever applies to pausing and rolling back: a brake that waits is no brake.
+ */
+export const applicable = (
+  set: PolicySet,
+  kind: ChangeKind,
+  from: LifecycleState,
+  to: LifecycleState,
+): ApplicablePolicySet => {
+  const moves = known.get(set) ?? new Map<string, ApplicablePolicySet>();
+  known.set(set, moves);
+  const move = `${kind} ${from} ${to}`;
+  const found = moves.get(move) ?? applicableNow(set, kind, from, to);
+  moves.set(move, found);
+  return found;
 };
 
 const forApproving = (set: PolicySet): ApplicablePolicySet =>

@@ -4,15 +4,26 @@ import { type TimeWindowSchema, weekdays } from "./schema.ts";
 
 const minutesOf = (clock: string): number => Number(clock.slice(0, 2)) * 60 + Number(clock.slice(3, 5));
 
-/** Local wall-clock time, from the zone rules of the runtime: daylight saving is theirs to know. */
-const localTime = (now: number, timeZone: string): { weekday: string; clock: string } => {
-  const parts = new Intl.DateTimeFormat("en-GB", {
+/** By zone. Making one takes longer than all the rest of a decision; a runtime knows some hundred zones. */
+const formats = new Map<string, Intl.DateTimeFormat>();
+
+const formatOf = (timeZone: string): Intl.DateTimeFormat => {
+  const known = formats.get(timeZone);
+  if (known !== undefined) return known;
+  const made = new Intl.DateTimeFormat("en-GB", {
     timeZone,
     weekday: "long",
     hour: "2-digit",
     minute: "2-digit",
     hourCycle: "h23",
-  }).formatToParts(now);
+  });
+  formats.set(timeZone, made);
+  return made;
+};
+
+/** Local wall-clock time, from the zone rules of the runtime: daylight saving is theirs to know. */
+const localTime = (now: number, timeZone: string): { weekday: string; clock: string } => {
+  const parts = formatOf(timeZone).formatToParts(now);
   const part = (type: Intl.DateTimeFormatPartTypes): string =>
     parts.find((candidate) => candidate.type === type)?.value ?? "";
   return { weekday: part("weekday").toLowerCase(), clock: `${part("hour")}:${part("minute")}` };
