@@ -332,6 +332,7 @@ const evidence: Evidence = {
   customGates: {},
   target: null,
   resultsDigest: null,
+  takenSlots: null,
   proposalId: uuidv7(),
   randomSalt: "salt",
 };
