@@ -7,3 +7,6 @@ export const normalTwoSided = (z: number): number => erfc(Math.abs(z) / Math.SQR
 
 /** The z that |Z| exceeds with probability alpha: 1.96 for 0.05. Taken from the lower tail, where no digits are lost. */
 export const normalCritical = (alpha: number): number => -normalQuantile(alpha / 2, 0, 1);
+
+/** P(Z > z), relatively accurate far in the tail. */
+export const normalUpperTail = (z: number): number => erfc(z / Math.SQRT2) / 2;

@@ -9,6 +9,8 @@ const ReferenceSchema = v.object({
   method: v.string(),
   inputs: v.record(v.string(), v.unknown()),
   expected: v.record(v.string(), v.number()),
+  convention: v.string(),
+  tolerance: v.union([v.string(), v.record(v.string(), v.string())]),
 });
 export type Reference = v.InferOutput<typeof ReferenceSchema>;
 
