@@ -10,7 +10,17 @@ import type { RecordBatch, RecordReport } from "./ledger-object.ts";
 /** What the rest of the Worker may ask of an experiment's object. */
 export interface ExperimentStub extends Pick<
   GovernanceStore,
-  "load" | "history" | "list" | "rules" | "personal" | "erase" | "positions" | "advance"
+  | "load"
+  | "history"
+  | "list"
+  | "rules"
+  | "personal"
+  | "erase"
+  | "archive"
+  | "checkpoint"
+  | "sweep"
+  | "positions"
+  | "advance"
 > {
   execute(request: CommandRequest): Promise<CommandAnswer>;
   evaluate(question: DryRunRequest): Promise<DryRun | null>;

@@ -7,6 +7,7 @@ import { type CommandAnswer, type CommandRequest, createGovernor, type Governor 
 import type { PersonalRef } from "../src/governance/events.ts";
 import type { DryRun, DryRunRequest } from "../src/governance/dry-run.ts";
 import type {
+  Checkpoint,
   GovernanceStore,
   HistoryPage,
   HistoryQuery,
@@ -94,6 +95,18 @@ export class ExperimentObject extends DurableObject<WorkerEnv> implements Experi
 
   erase(ref: ExperimentRef, refs: readonly PersonalRef[]): Promise<void> {
     return this.#store.erase(ref, refs);
+  }
+
+  archive(ref: ExperimentRef, checkpoint: Checkpoint): Promise<boolean> {
+    return this.#store.archive(ref, checkpoint);
+  }
+
+  checkpoint(ref: ExperimentRef): Promise<Checkpoint | null> {
+    return this.#store.checkpoint(ref);
+  }
+
+  sweep(ref: ExperimentRef, now: string): Promise<void> {
+    return this.#store.sweep(ref, now);
   }
 
   positions(ref: ExperimentRef): Promise<ReadonlyMap<string, number>> {

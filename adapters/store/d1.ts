@@ -6,14 +6,16 @@ import { ProvisoError } from "../../src/errors.ts";
 import { genesisHead } from "../../src/governance/chain.ts";
 import { storableCommit, type StorableCommit } from "../../src/governance/storable-commit.ts";
 import {
+  checkCheckpoint,
   checkPosition,
-  storableErasure,
   storableHistoryQuery,
   storableListQuery,
   storableLoad,
   storablePageQuery,
+  storablePersonalQuery,
+  storableRefs,
 } from "../../src/governance/storable-query.ts";
-import { checkRef } from "../../src/governance/store-door.ts";
+import { checkRef, parseTime } from "../../src/governance/store-door.ts";
 import type { CommitResult, GovernanceStore } from "../../src/governance/store.ts";
 import type { ExperimentRef } from "../../src/scope.ts";
 import * as sqlite from "./sqlite.ts";
@@ -177,7 +179,7 @@ export const d1Store = (options: D1StoreOptions): GovernanceStore => {
     },
 
     async personal(ref, query) {
-      const storable = storablePageQuery(ref, query);
+      const storable = storablePersonalQuery(ref, query);
       const [rows] = await run("read personal values", [sqlite.personalQuery(ref, storable)]);
       const found = sqlite.rowsOf(sqlite.PersonalRow, rows);
       const page = found.slice(0, storable.limit);
@@ -185,7 +187,24 @@ export const d1Store = (options: D1StoreOptions): GovernanceStore => {
     },
 
     async erase(ref, refs) {
-      await run("erase personal values", sqlite.eraseQueries(ref, storableErasure(ref, refs)));
+      await run("erase personal values", sqlite.eraseQueries(ref, storableRefs(ref, refs)));
+    },
+
+    async archive(ref, checkpoint) {
+      checkCheckpoint(ref, checkpoint);
+      const [, , rows] = await run("archive events", sqlite.archiveQueries(ref, checkpoint));
+      return sqlite.firstOf(sqlite.CheckpointRow, rows) !== null;
+    },
+
+    async checkpoint(ref) {
+      checkRef(ref);
+      const [rows] = await run("read the checkpoint", [sqlite.checkpointQuery(ref)]);
+      return sqlite.firstOf(sqlite.CheckpointRow, rows);
+    },
+
+    async sweep(ref, now) {
+      checkRef(ref);
+      await run("remove expired receipts", [sqlite.sweepQuery(ref, parseTime("/now", now))]);
     },
 
     async positions(ref) {

@@ -11,21 +11,32 @@ import {
   type StorableSnapshot,
 } from "../../src/governance/storable-commit.ts";
 import {
+  checkCheckpoint,
   checkPosition,
-  storableErasure,
   storableHistoryQuery,
   storableListQuery,
   storableLoad,
   type StorablePageQuery,
   storablePageQuery,
+  storablePersonalQuery,
+  storableRefs,
 } from "../../src/governance/storable-query.ts";
-import { checkRef } from "../../src/governance/store-door.ts";
-import type { Commit, Conflict, GovernanceStore, PersonalValue, Snapshot } from "../../src/governance/store.ts";
+import { checkRef, parseTime } from "../../src/governance/store-door.ts";
+import type {
+  Checkpoint,
+  Commit,
+  Conflict,
+  GovernanceStore,
+  PersonalValue,
+  Snapshot,
+} from "../../src/governance/store.ts";
 import { surfaceClaim } from "../../src/governance/store.ts";
 import { type ExperimentRef, refKey, type Scope, scopeKey } from "../../src/scope.ts";
 
 interface Aggregate {
-  readonly events: StorableEvent[];
+  /** In order of seq, without a gap; the first is event 1, or the one at the checkpoint. */
+  events: StorableEvent[];
+  checkpoint: Checkpoint | null;
   snapshot: StorableSnapshot;
   readonly receipts: Map<string, StorableReceipt>;
   readonly personal: Map<PersonalRef, PersonalValue>;
@@ -77,6 +88,8 @@ const pageOf = <Value>(
   const rows = found.slice(0, limit);
   return { rows, next: found.length > limit ? (rows.at(-1)?.[0] ?? null) : null };
 };
+
+const eventAt = ({ events }: Aggregate, seq: number): StorableEvent | undefined => events[seq - (events[0]?.seq ?? 1)];
 
 const liveReceipt = (aggregate: Aggregate, key: string, now: number): StorableReceipt | null => {
   const found = aggregate.receipts.get(key);
@@ -138,6 +151,7 @@ export const memoryStore = (): GovernanceStore => {
       if (commit.snapshot === null) throw new ProvisoError("internal", "an experiment without a snapshot");
       aggregate = {
         events: [],
+        checkpoint: null,
         snapshot: commit.snapshot,
         receipts: new Map(),
         personal: new Map(),
@@ -186,7 +200,8 @@ export const memoryStore = (): GovernanceStore => {
       const content = contentOf(ref);
       const aggregate = content?.experiments.get(ref.experiment);
       // The very same events are in place: this commit was made already, and its answer was lost.
-      if (aggregate?.events[storable.head.seq - 1]?.hash === storable.head.hash) return { ok: true };
+      if (aggregate !== undefined && eventAt(aggregate, storable.head.seq)?.hash === storable.head.hash)
+        return { ok: true };
       const conflict = conflictOf(aggregate, content?.claims ?? new Map(), ref.experiment, storable);
       if (conflict !== null) return conflict;
       refusePersonalClash(aggregate, storable.personal);
@@ -199,7 +214,7 @@ export const memoryStore = (): GovernanceStore => {
       const aggregate = aggregateOf(ref);
       if (aggregate === undefined) return { events: [], next: null, people: new Map() };
       const found = aggregate.events
-        .slice(after)
+        .slice(Math.max(0, after + 1 - (aggregate.events[0]?.seq ?? 1)))
         .filter((event) => (types?.includes(event.type) ?? true) && (version === null || event.version === version));
       const rows = found.slice(0, limit);
       return {
@@ -242,12 +257,15 @@ export const memoryStore = (): GovernanceStore => {
     },
 
     async personal(ref, query) {
-      const { rows, next } = pageOf(aggregateOf(ref)?.personal, storablePageQuery(ref, query));
+      const { refs, ...page } = storablePersonalQuery(ref, query);
+      const kept = aggregateOf(ref)?.personal;
+      const wanted = refs === null ? kept : new Map([...(kept ?? [])].filter(([key]) => refs.includes(key)));
+      const { rows, next } = pageOf(wanted, page);
       return { values: rows.map(([, value]) => ({ ...value })), next };
     },
 
     async erase(ref, refs) {
-      const erased = storableErasure(ref, refs);
+      const erased = storableRefs(ref, refs);
       const aggregate = aggregateOf(ref);
       if (aggregate === undefined) return;
       for (const personal of erased) {
@@ -256,6 +274,29 @@ export const memoryStore = (): GovernanceStore => {
         if (row?.kind === "actor") aggregate.actors.delete(row.value);
       }
       aggregate.receipts.clear();
+    },
+
+    async archive(ref, checkpoint) {
+      checkCheckpoint(ref, checkpoint);
+      const aggregate = aggregateOf(ref);
+      const { seq, hash, text, signature } = checkpoint;
+      if (aggregate === undefined || eventAt(aggregate, seq)?.hash !== hash) return false;
+      if (aggregate.checkpoint?.seq !== seq) aggregate.checkpoint = { seq, hash, text, signature: { ...signature } };
+      aggregate.events = aggregate.events.filter((event) => event.seq >= seq);
+      return true;
+    },
+
+    async checkpoint(ref) {
+      checkRef(ref);
+      const found = aggregateOf(ref)?.checkpoint ?? null;
+      return found === null ? null : { ...found, signature: { ...found.signature } };
+    },
+
+    async sweep(ref, now) {
+      checkRef(ref);
+      const time = parseTime("/now", now);
+      const receipts = aggregateOf(ref)?.receipts ?? new Map<string, StorableReceipt>();
+      for (const [key, { expiresAt }] of receipts) if (expiresAt <= time) receipts.delete(key);
     },
 
     async positions(ref) {

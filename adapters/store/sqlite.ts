@@ -9,8 +9,9 @@ import type {
   StorableHistoryQuery,
   StorableListQuery,
   StorablePageQuery,
+  StorablePersonalQuery,
 } from "../../src/governance/storable-query.ts";
-import { surfaceClaim, type PersonalValue, type RuleSet } from "../../src/governance/store.ts";
+import { type Checkpoint, surfaceClaim, type PersonalValue, type RuleSet } from "../../src/governance/store.ts";
 import { readEvent, readState } from "../../src/governance/stored.ts";
 import type { ExperimentRef, Scope } from "../../src/scope.ts";
 
@@ -47,6 +48,10 @@ export const PersonalRow = v.object({
   value: v.string(),
 });
 export const RuleRow = v.object({ digest: v.string(), text: v.string() });
+export const CheckpointRow = v.pipe(
+  v.object({ seq: v.number(), hash: v.string(), key_id: v.string(), signature: v.string(), text: v.string() }),
+  v.transform(({ key_id: keyId, signature: value, ...place }) => ({ ...place, signature: { keyId, value } })),
+);
 export const PositionRow = v.object({ subscriber: v.string(), seq: v.number() });
 export const ClaimRow = v.object({ claim: v.string(), holder: v.string() });
 
@@ -158,12 +163,14 @@ export const rulesQuery = (ref: ExperimentRef, { after, limit }: StorablePageQue
 ];
 
 /** Like {@link rulesQuery}, of personal values. */
-export const personalQuery = (ref: ExperimentRef, { after, limit }: StorablePageQuery): Query => [
-  `SELECT ref, kind, salt, value FROM personal WHERE ${here} AND ref > ?4 ORDER BY ref LIMIT ?5`,
-  ...experimentOf(ref),
-  after,
-  limit + 1,
-];
+export const personalQuery = (ref: ExperimentRef, { after, limit, refs }: StorablePersonalQuery): Query => {
+  const common = [...experimentOf(ref), after, limit + 1] as const;
+  if (refs === null)
+    return [`SELECT ref, kind, salt, value FROM personal WHERE ${here} AND ref > ?4 ORDER BY ref LIMIT ?5`, ...common];
+  const select = `SELECT ref, kind, salt, personal.value FROM json_each(?6) AS wanted CROSS JOIN personal
+    WHERE ${here} AND ref = wanted.value AND ref > ?4 ORDER BY ref LIMIT ?5`;
+  return [select, ...common, JSON.stringify(refs)];
+};
 
 export const eraseQueries = (ref: ExperimentRef, refs: readonly PersonalRef[]): readonly Query[] => [
   [
@@ -172,6 +179,46 @@ export const eraseQueries = (ref: ExperimentRef, refs: readonly PersonalRef[]): 
     JSON.stringify(refs),
   ],
   [`DELETE FROM receipts WHERE ${here}`, ...experimentOf(ref)],
+];
+
+/** The last statement tells whether the checkpoint is there: then the events before it are gone. */
+export const archiveQueries = (ref: ExperimentRef, { seq, hash, text, signature }: Checkpoint): readonly Query[] => [
+  [
+    `INSERT INTO checkpoints (tenant, environment, experiment, seq, hash, key_id, signature, text)
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
+    WHERE EXISTS (SELECT 1 FROM events WHERE ${here} AND seq = ?4 AND hash = ?5)
+      AND NOT EXISTS (SELECT 1 FROM checkpoints WHERE ${here} AND seq >= ?4)`,
+    ...experimentOf(ref),
+    seq,
+    hash,
+    signature.keyId,
+    signature.value,
+    text,
+  ],
+  [
+    `DELETE FROM events WHERE ${here} AND seq < ?4
+      AND EXISTS (SELECT 1 FROM checkpoints WHERE ${here} AND seq = ?4 AND hash = ?5)`,
+    ...experimentOf(ref),
+    seq,
+    hash,
+  ],
+  [
+    `SELECT seq, hash, key_id, signature, text FROM checkpoints WHERE ${here} AND seq = ?4 AND hash = ?5`,
+    ...experimentOf(ref),
+    seq,
+    hash,
+  ],
+];
+
+export const checkpointQuery = (ref: ExperimentRef): Query => [
+  `SELECT seq, hash, key_id, signature, text FROM checkpoints WHERE ${here} ORDER BY seq DESC LIMIT 1`,
+  ...experimentOf(ref),
+];
+
+export const sweepQuery = (ref: ExperimentRef, now: number): Query => [
+  `DELETE FROM receipts WHERE ${here} AND expires_at <= ?4`,
+  ...experimentOf(ref),
+  now,
 ];
 
 export const positionsQuery = (ref: ExperimentRef): Query => [
@@ -245,7 +292,7 @@ const writeReceipt = (ref: ExperimentRef, { receipt, now }: StorableCommit): rea
   receipt === null
     ? []
     : [
-        [`DELETE FROM receipts WHERE ${here} AND expires_at <= ?4`, ...experimentOf(ref), now],
+        sweepQuery(ref, now),
         [
           `INSERT INTO receipts (tenant, environment, experiment, key, fingerprint, answer, expires_at)
           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)`,

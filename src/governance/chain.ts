@@ -86,9 +86,11 @@ const holds = (event: unknown, last: Head): event is EventRecord => {
  * Checks a history from its first event on, and finds any that was altered, inserted, removed or moved. Two things a
  * chain alone cannot show: that its tail was cut off, and that somebody with access to all of it hashed it anew.
  * Compare `head` with one that was kept elsewhere.
+ *
+ * @param from where a history goes on whose beginning is archived: the place of a checkpoint
  */
-export const createVerifier = (): Verifier => {
-  let last = genesisHead;
+export const createVerifier = (from: Head = genesisHead): Verifier => {
+  let last = from;
   let broken = false;
   return {
     add(events) {

@@ -3,8 +3,8 @@ import type { LifecycleState } from "../lifecycle.ts";
 import { limits } from "../limits.ts";
 import type { ExperimentRef, Scope } from "../scope.ts";
 import type { EventType, PersonalRef } from "./events.ts";
-import { checkRef, checkScope, checkText, parseTime, refusal, refuseUnstorable } from "./store-door.ts";
-import type { HistoryQuery, ListQuery, LoadOptions, PersonalQuery, RulesQuery } from "./store.ts";
+import { checkRef, checkScope, checkText, parseTime, refusal, refuseLongText, refuseUnstorable } from "./store-door.ts";
+import type { Checkpoint, HistoryQuery, ListQuery, LoadOptions, PersonalQuery, RulesQuery } from "./store.ts";
 
 const pageRowsDefault = 100;
 
@@ -77,10 +77,7 @@ export interface StorablePageQuery {
 }
 
 /** @throws ProvisoError `invalid-request` */
-export const storablePageQuery = (
-  ref: ExperimentRef,
-  { after = "", limit }: RulesQuery | PersonalQuery = {},
-): StorablePageQuery => {
+export const storablePageQuery = (ref: ExperimentRef, { after = "", limit }: RulesQuery = {}): StorablePageQuery => {
   checkRef(ref);
   refuseUnstorable({ after });
   return { after, limit: pageLimit(limit, limits.heavyPageRows) };
@@ -91,11 +88,38 @@ export const storablePageQuery = (
  *
  * @throws ProvisoError `invalid-request`
  */
-export const storableErasure = (ref: ExperimentRef, refs: readonly PersonalRef[]): readonly PersonalRef[] => {
+export const storableRefs = (ref: ExperimentRef, refs: readonly PersonalRef[]): readonly PersonalRef[] => {
   checkRef(ref);
   refuseUnstorable({ refs });
   if (refs.length > limits.pageRows) throw refusal("/refs", `${refs.length} references, at most ${limits.pageRows}`);
   return [...new Set(refs)];
+};
+
+export interface StorablePersonalQuery extends StorablePageQuery {
+  /** Each once; null for all. */
+  readonly refs: readonly PersonalRef[] | null;
+}
+
+/** @throws ProvisoError `invalid-request` */
+export const storablePersonalQuery = (ref: ExperimentRef, query: PersonalQuery = {}): StorablePersonalQuery => ({
+  ...storablePageQuery(ref, query),
+  refs: query.refs === undefined ? null : storableRefs(ref, query.refs),
+});
+
+/** An Ed25519 signature is 64 bytes. */
+const signaturePattern = /^[A-Za-z0-9_-]{86}$/;
+/** What a checkpoint says besides the state in it. */
+const checkpointFrameBytes = 16 * 1024;
+
+/** @throws ProvisoError `invalid-request` */
+export const checkCheckpoint = (ref: ExperimentRef, { seq, hash, text, signature }: Checkpoint): void => {
+  checkRef(ref);
+  refuseUnstorable({ hash, text, keyId: signature.keyId });
+  if (!Number.isSafeInteger(seq) || seq < 1) throw refusal("/seq", "a whole number, 1 or more");
+  refuseLongText("/text", text, limits.storedTextBytes + checkpointFrameBytes);
+  if (signature.keyId.length === 0 || signature.keyId.length > limits.keyIdCharacters)
+    throw refusal("/signature/keyId", `1 to ${limits.keyIdCharacters} characters`);
+  if (!signaturePattern.test(signature.value)) throw refusal("/signature/value", "64 bytes as base64url");
 };
 
 /** @throws ProvisoError `invalid-request` */

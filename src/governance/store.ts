@@ -136,6 +136,8 @@ export interface RulesPage {
 }
 
 export interface PersonalQuery {
+  /** Only these, at most 1,000. */
+  readonly refs?: readonly PersonalRef[];
   /** References after this one; left out, all. */
   readonly after?: PersonalRef;
   /** At most 100; default 100. */
@@ -147,6 +149,26 @@ export interface PersonalPage {
   readonly values: readonly PersonalValue[];
   /** Pass as `after` for the next page; null at the end. */
   readonly next: PersonalRef | null;
+}
+
+/** An Ed25519 signature, and the name of the key that made it. */
+export interface Signature {
+  readonly keyId: string;
+  /** 64 bytes as base64url without padding. */
+  readonly value: string;
+}
+
+/**
+ * A signed place in a history: the events before it may be archived elsewhere and removed. The event at the place stays,
+ * so that the chain goes on from it.
+ */
+export interface Checkpoint {
+  readonly seq: number;
+  /** Hash of the event at that place. */
+  readonly hash: string;
+  /** Canonical JSON of what is signed; it holds the state after that event, so that the past can be rebuilt from here. */
+  readonly text: string;
+  readonly signature: Signature;
 }
 
 export interface ListQuery {
@@ -189,6 +211,18 @@ export interface GovernanceStore {
    * repeat them. Events and snapshot keep the references, which then mean nothing. Doing it again changes nothing.
    */
   erase(ref: ExperimentRef, refs: readonly PersonalRef[]): Promise<void>;
+  /**
+   * Keeps a checkpoint and removes the events before it. Nothing else ever removes an event, and no checkpoint is ever
+   * changed or removed. The same again changes nothing. Whoever calls it has the events elsewhere, and has checked the
+   * signature: a store cannot.
+   *
+   * @returns false when the history has no such event, or a later checkpoint already; then nothing was done
+   */
+  archive(ref: ExperimentRef, checkpoint: Checkpoint): Promise<boolean>;
+  /** The latest checkpoint; the history of an experiment that has one begins with the event at its place. */
+  checkpoint(ref: ExperimentRef): Promise<Checkpoint | null>;
+  /** Removes receipts that have expired by `now` (ISO 8601). Commits do so too, but not every experiment has another. */
+  sweep(ref: ExperimentRef, now: string): Promise<void>;
   /** How far each subscriber has been served: the log is the outbox, and what lies behind a position is undelivered. */
   positions(ref: ExperimentRef): Promise<ReadonlyMap<string, number>>;
   /**

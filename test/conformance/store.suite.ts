@@ -14,6 +14,7 @@ import { nameCases } from "./store/names.ts";
 import { personalCases } from "./store/personal.ts";
 import { positionCases } from "./store/positions.ts";
 import { receiptCases } from "./store/receipts.ts";
+import { retentionCases } from "./store/retention.ts";
 import { ruleCases } from "./store/rules.ts";
 import type { MakeStore } from "./store/under-test.ts";
 import { valueCases } from "./store/values.ts";
@@ -30,6 +31,7 @@ export const describeStore = (name: string, makeStore: MakeStore): void => {
     personalCases(makeStore);
     ruleCases(makeStore);
     positionCases(makeStore);
+    retentionCases(makeStore);
     valueCases(makeStore);
     nameCases(makeStore);
     historyCases(makeStore);

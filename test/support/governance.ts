@@ -5,7 +5,15 @@ import { type EventDraft, sealEvents } from "../../src/governance/chain.ts";
 import type { ActorRecord, Change } from "../../src/governance/events.ts";
 import { personalValue } from "../../src/governance/personal.ts";
 import { type ExperimentState, stateShape } from "../../src/governance/state.ts";
-import type { Commit, Head, PersonalValue, Receipt, RuleSet, Snapshot } from "../../src/governance/store.ts";
+import type {
+  Checkpoint,
+  Commit,
+  Head,
+  PersonalValue,
+  Receipt,
+  RuleSet,
+  Snapshot,
+} from "../../src/governance/store.ts";
 import type { ExperimentRef, Scope } from "../../src/scope.ts";
 
 export const at = "2026-11-02T09:00:00.000Z";
@@ -101,6 +109,14 @@ export const ruleSet = (name: string): RuleSet => {
   const text = canonicalJson({ kind: "transition", gates: [], policies: [{ type: "timeWindow", name }] });
   return { digest: sha256Hex(text), text };
 };
+
+/** A checkpoint as far as a store looks at one. */
+export const checkpointAt = ({ seq, hash }: Head, signed = "A".repeat(86)): Checkpoint => ({
+  seq,
+  hash,
+  text: canonicalJson({ seq, hash, state: { quotes: "' \" -- é😀" } }),
+  signature: { keyId: "key-1", value: signed },
+});
 
 /** What a test may want to be different about a commit. */
 export interface Parts {

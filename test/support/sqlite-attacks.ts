@@ -9,8 +9,8 @@ import { denial, denied } from "./governance.ts";
 /** Runs one statement with values for ?1, ?2 …; rejects when the database refuses it. */
 export type RunSql = (sql: string, ...values: readonly (string | number | null)[]) => Promise<unknown>;
 
-const columns = "(tenant, environment, experiment, seq, type, at, version, prev_hash, hash, people, record)";
-const places = "(?1, ?2, ?3, ?4, ?5, ?6, NULL, ?7, ?8, '[]', ?9)";
+const eventColumns = "(tenant, environment, experiment, seq, type, at, version, prev_hash, hash, people, record)";
+const eventPlaces = "(?1, ?2, ?3, ?4, ?5, ?6, NULL, ?7, ?8, '[]', ?9)";
 
 const valuesOf = (ref: ExperimentRef, event: EventRecord): readonly (string | number)[] => [
   ref.tenant,
@@ -54,14 +54,18 @@ export const sqliteAttacks = (
     async (ref: ExperimentRef, history: readonly EventRecord[]): Promise<void> => {
       const before = eventAt(history, 1);
       for (const event of [...history, forged(before.seq, before.hash), forged(0, "0".repeat(64))]) {
-        await refused("head", `${verb} INTO events ${columns} VALUES ${places} ${tail}`, ...valuesOf(ref, event));
+        await refused(
+          "head",
+          `${verb} INTO events ${eventColumns} VALUES ${eventPlaces} ${tail}`,
+          ...valuesOf(ref, event),
+        );
       }
     };
 
   return {
     async gap(ref, history) {
       const head = eventAt(history, 0);
-      const insert = `INSERT INTO events ${columns} VALUES ${places}`;
+      const insert = `INSERT INTO events ${eventColumns} VALUES ${eventPlaces}`;
       for (const ahead of [1, 2, 1_000])
         await refused("head", insert, ...valuesOf(ref, forged(head.seq + ahead, head.hash)));
       const elsewhere = { ...ref, experiment: `${ref.experiment}-2` };
@@ -72,15 +76,19 @@ export const sqliteAttacks = (
       const head = eventAt(history, 0);
       for (const hash of ["f".repeat(64), "0".repeat(64), "", eventAt(history, 1).hash, head.hash.toUpperCase()]) {
         const event = forged(head.seq, hash);
-        await refused("head", `INSERT INTO events ${columns} VALUES ${places}`, ...valuesOf(ref, event));
-        await refused("head", `INSERT OR REPLACE INTO events ${columns} VALUES ${places}`, ...valuesOf(ref, event));
+        await refused("head", `INSERT INTO events ${eventColumns} VALUES ${eventPlaces}`, ...valuesOf(ref, event));
+        await refused(
+          "head",
+          `INSERT OR REPLACE INTO events ${eventColumns} VALUES ${eventPlaces}`,
+          ...valuesOf(ref, event),
+        );
       }
       // A history begins with 64 zeros, and with nothing else.
       const elsewhere = { ...ref, experiment: `${ref.experiment}-2` };
       for (const hash of [head.hash, "", "0"])
         await refused(
           "head",
-          `INSERT INTO events ${columns} VALUES ${places}`,
+          `INSERT INTO events ${eventColumns} VALUES ${eventPlaces}`,
           ...valuesOf(elsewhere, forged(0, hash)),
         );
     },
@@ -109,6 +117,40 @@ export const sqliteAttacks = (
       await refused("append-only", `DELETE FROM events WHERE ${here}`, ...place(ref));
       await refused("append-only", `DELETE FROM events WHERE ${here} AND seq = ?4`, ...place(ref), history.length);
       await refused("append-only", "DELETE FROM events");
+    },
+    async checkpoint(ref, history) {
+      for (const from of history.map(({ seq }) => seq))
+        await refused("append-only", `DELETE FROM events WHERE ${here} AND seq >= ?4`, ...place(ref), from);
+      const columns = "(tenant, environment, experiment, seq, hash, key_id, signature, text)";
+      const signature = "A".repeat(86);
+      const insert = `INTO checkpoints ${columns} VALUES (?1, ?2, ?3, ?4, ?5, 'thief', ?6, ?7)`;
+      const head = eventAt(history, 0);
+      const places = [
+        { seq: head.seq, hash: "f".repeat(64) },
+        { seq: head.seq + 1, hash: head.hash },
+        { seq: 1, hash: head.hash },
+      ];
+      for (const verb of ["INSERT", "INSERT OR REPLACE", "INSERT OR IGNORE"])
+        for (const { seq, hash } of places)
+          await refused(
+            "checkpoint",
+            `${verb} ${insert}`,
+            ...place(ref),
+            seq,
+            hash,
+            signature,
+            JSON.stringify({ seq, hash }),
+          );
+      for (const set of ["seq = 99", "text = '{}'", "key_id = 'thief'"])
+        await refused("append-only", `UPDATE checkpoints SET ${set} WHERE ${here}`, ...place(ref));
+      await refused("append-only", `DELETE FROM checkpoints WHERE ${here}`, ...place(ref));
+      // What was before a checkpoint does not come back, in whatever shape.
+      const first = forged(0, "0".repeat(64));
+      await refused(
+        "head",
+        `INSERT OR REPLACE INTO events ${eventColumns} VALUES ${eventPlaces}`,
+        ...valuesOf(ref, first),
+      );
     },
     async rules(ref) {
       const inserted = `INTO rules SELECT tenant, environment, experiment, digest, '{}' FROM rules WHERE ${here}`;

@@ -9,6 +9,7 @@ import { commitAll, expectValid, observe, wholeHistory, withExperiment } from ".
 import {
   after,
   type Base,
+  checkpointAt,
   creation,
   denial,
   denied,
@@ -191,6 +192,9 @@ describe("d1: reading", () => {
     ["rules", (store, ref) => store.rules(ref)],
     ["personal", (store, ref) => store.personal(ref)],
     ["erase", (store, ref) => store.erase(ref, ["a"])],
+    ["archive", (store, ref) => store.archive(ref, checkpointAt({ seq: 1, hash: "a" }))],
+    ["checkpoint", (store, ref) => store.checkpoint(ref)],
+    ["sweep", (store, ref) => store.sweep(ref, later(1))],
     ["positions", (store, ref) => store.positions(ref)],
     ["advance", (store, ref) => store.advance(ref, "a", 1)],
     ["check", (store) => store.check()],
@@ -239,6 +243,9 @@ describe("d1: one round trip", () => {
     expect(await roundTrips(() => store.rules(ref))).toBe(1);
     expect(await roundTrips(() => store.personal(ref))).toBe(1);
     expect(await roundTrips(() => store.erase(ref, ["a", "b"]))).toBe(1);
+    expect(await roundTrips(() => store.archive(ref, checkpointAt(base.head)))).toBe(1);
+    expect(await roundTrips(() => store.checkpoint(ref))).toBe(1);
+    expect(await roundTrips(() => store.sweep(ref, later(1)))).toBe(1);
     expect(await roundTrips(() => store.positions(ref))).toBe(1);
     expect(await roundTrips(() => store.advance(ref, "a", 1))).toBe(1);
     expect(await roundTrips(() => store.check())).toBe(1);
@@ -280,6 +287,9 @@ const everything = async (store: GovernanceStore, ref: ExperimentRef, base: Base
   await store.list(ref, { surface: "home", states: ["Draft"] });
   await store.rules(ref);
   await store.personal(ref, { limit: 5 });
+  await store.personal(ref, { refs: ["a", "b"] });
+  await store.checkpoint(ref);
+  await store.sweep(ref, later(0));
   await store.positions(ref);
   await store.advance(ref, "subscriber", seq);
   const commit = next(base, {

@@ -53,6 +53,11 @@ const underTest = async (): Promise<StoreUnderTest> => {
         Reflect.set(page.events, "length", 0);
         await store.load(ref).then((loaded) => Reflect.set(loaded?.head ?? {}, "seq", 0));
       },
+      async checkpoint(ref) {
+        const found = await store.checkpoint(ref);
+        Reflect.set(found ?? {}, "seq", 99);
+        Reflect.set(found?.signature ?? {}, "keyId", "thief");
+      },
       async rules(ref, history) {
         const { rules } = await store.rules(ref);
         for (const rule of rules) Reflect.set(rule, "text", "{}");

@@ -109,7 +109,13 @@ export const commitCases = (makeStore: MakeStore): void => {
       const ref = freshRef();
       const orphan = next(after(creation(ref)));
       expect(await store.commit(ref, orphan)).toEqual({ ok: false, conflict: "stale" });
-      expect(await observe(store, ref)).toEqual({ loaded: null, history: [], rules: [], personal: [] });
+      expect(await observe(store, ref)).toEqual({
+        loaded: null,
+        history: [],
+        rules: [],
+        personal: [],
+        checkpoint: null,
+      });
     });
 
     test.each([
@@ -134,7 +140,13 @@ export const commitCases = (makeStore: MakeStore): void => {
       expect(snapshot).toBeDefined();
       await expect(store.commit(ref, rest)).rejects.toThrow(TypeError);
       await expect(store.commit(ref, creation({ ...ref, experiment: "other" }))).rejects.toThrow(TypeError);
-      expect(await observe(store, ref)).toEqual({ loaded: null, history: [], rules: [], personal: [] });
+      expect(await observe(store, ref)).toEqual({
+        loaded: null,
+        history: [],
+        rules: [],
+        personal: [],
+        checkpoint: null,
+      });
     });
 
     test("of 20 commits at one moment takes one", async () => {

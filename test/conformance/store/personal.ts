@@ -167,6 +167,11 @@ export const personalCases = (makeStore: MakeStore): void => {
         expect(await wholePersonal(store, ref, { limit })).toEqual(byRef([author, editor, ...texts]));
       expect((await store.personal(ref, { limit: 24 })).next).toBeNull();
       expect(await store.personal(freshRef())).toEqual({ values: [], next: null });
+      const asked = ["z", texts[3]?.ref ?? "", author.ref, author.ref, "' OR 1=1 --"];
+      const some = byRef([author, ...texts.slice(3, 4)]);
+      expect(await store.personal(ref, { refs: asked })).toEqual({ values: some, next: null });
+      expect(await wholePersonal(store, ref, { refs: asked, limit: 1 })).toEqual(some);
+      expect(await store.personal(ref, { refs: [] })).toEqual({ values: [], next: null });
       for (const query of [{ limit: 0 }, { limit: limits.heavyPageRows + 1 }, { after: "\u0000" }])
         await expect(store.personal(ref, query)).rejects.toMatchObject({ code: "invalid-request" });
     });

@@ -3,6 +3,7 @@ import { expect } from "vitest";
 import { verifyChain } from "../../../src/governance/chain.ts";
 import type { EventRecord } from "../../../src/governance/events.ts";
 import type {
+  Checkpoint,
   Commit,
   GovernanceStore,
   HistoryQuery,
@@ -26,7 +27,9 @@ export type Attack =
   | "update"
   | "delete"
   /** Not of the history but of the rules that were in force: other text, another digest, nothing. */
-  | "rules";
+  | "rules"
+  /** Of a history that has a checkpoint: events before and behind it, and the checkpoint itself. */
+  | "checkpoint";
 
 export interface StoreUnderTest {
   readonly store: GovernanceStore;
@@ -111,6 +114,7 @@ interface Observed {
   readonly history: readonly EventRecord[];
   readonly rules: readonly RuleSet[];
   readonly personal: readonly PersonalValue[];
+  readonly checkpoint: Checkpoint | null;
 }
 
 /** Everything that can be seen of an experiment. Two that are equal mean that nothing happened in between. */
@@ -123,6 +127,7 @@ export const observe = async (
   history: await wholeHistory(store, ref),
   rules: await wholeRules(store, ref),
   personal: await wholePersonal(store, ref),
+  checkpoint: await store.checkpoint(ref),
 });
 
 export const expectValid = (history: readonly EventRecord[]): void => {
