@@ -154,15 +154,17 @@ local function clashes()
 end
 
 local function commit()
+  local known = redis.call('HMGET', experimentKey, 'seq', 'hash', 'lifecycle')
+  local headSeq = known[1] or '0'
+  local headHash = known[2] or string.rep('0', 64)
   local last = events[eventCount]
-  if redis.call('HGET', last.segment, 'hash:' .. last.seq) == last.hash then return { '=ok' } end
+  -- An event behind the head is none, whoever left it there.
+  local isPast = tonumber(last.seq) <= tonumber(headSeq)
+  if isPast and redis.call('HGET', last.segment, 'hash:' .. last.seq) == last.hash then return { '=ok' } end
   if hasReceipt then
     local expiresAtMs = redis.call('ZSCORE', expiriesKey, receiptKey)
     if expiresAtMs and tonumber(expiresAtMs) > nowMs then return { '=receipt' } end
   end
-  local known = redis.call('HMGET', experimentKey, 'seq', 'hash', 'lifecycle')
-  local headSeq = known[1] or '0'
-  local headHash = known[2] or string.rep('0', 64)
   if headSeq ~= expectSeq or headHash ~= expectHash then return { '=stale' } end
   for _, claim in ipairs(take) do
     local holder = redis.call('HGET', claimsKey, claim)
@@ -211,12 +213,11 @@ local function commit()
     enlist(listKey, lifecycle .. ':' .. experiment)
     enlist(listKey, ':' .. experiment)
   end
-  local latest = events[eventCount]
   if hasSnapshot then
-    redis.call('HSET', experimentKey, 'seq', latest.seq, 'hash', latest.hash, 'at', latest.at, 'lifecycle', lifecycle,
+    redis.call('HSET', experimentKey, 'seq', last.seq, 'hash', last.hash, 'at', last.at, 'lifecycle', lifecycle,
       'revision', revision, 'revisionHash', revisionHash, 'people', people, 'state', state)
   else
-    redis.call('HSET', experimentKey, 'seq', latest.seq, 'hash', latest.hash, 'at', latest.at)
+    redis.call('HSET', experimentKey, 'seq', last.seq, 'hash', last.hash, 'at', last.at)
   end
   undo = {}
   return { '=ok' }

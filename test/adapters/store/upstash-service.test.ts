@@ -386,6 +386,22 @@ describe("all or nothing", () => {
       await through.close();
     }
   });
+
+  test("and where nothing can be undone, nothing is said to be done", async () => {
+    const { ref, base } = await held();
+    await command("ACL", "SETUSER", "no-undo", "on", ">word", "~*", "+@all", "-zadd", "-hdel");
+    const through = await startProxy({ port: redis.port, token, user: { name: "no-undo", password: "word" } });
+    try {
+      const commit = everything(base);
+      const before = await storeTo().load(ref);
+      await expect(storeTo(quickly, through).commit(ref, commit)).rejects.toMatchObject({ code: "store-unavailable" });
+      await expect(storeTo().commit(ref, commit)).rejects.toThrow("somebody changed it");
+      expect(await storeTo().load(ref)).toEqual(before);
+      expect(await wholeHistory(storeTo(), ref)).toHaveLength(base.head.seq);
+    } finally {
+      await through.close();
+    }
+  });
 });
 
 describe("keys", () => {
