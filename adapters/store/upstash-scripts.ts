@@ -288,7 +288,9 @@ local personalKey = KEYS[2]
 local bytesMax = tonumber(ARGV[1])
 -- ARGV[2] and on: a segment's place in KEYS and a seq in it, by turns.
 
-local head = tonumber(redis.call('HGET', experimentKey, 'seq') or '0')
+local known = redis.call('HMGET', experimentKey, 'seq', 'first')
+local head = tonumber(known[1] or '0')
+local first = tonumber(known[2] or '1')
 local events = {}
 local refs = {}
 local seen = {}
@@ -298,7 +300,7 @@ for index = 2, #ARGV, 2 do
   local segment = KEYS[tonumber(ARGV[index])]
   local seq = ARGV[index + 1]
   if tonumber(seq) > head then break end
-  local found = redis.call('HMGET', segment, seq, 'people:' .. seq)
+  local found = tonumber(seq) < first and {} or redis.call('HMGET', segment, seq, 'people:' .. seq)
   if found[1] then
     bytes = bytes + #found[1]
     if bytes > bytesMax and #events > 0 then break end
@@ -312,7 +314,7 @@ for index = 2, #ARGV, 2 do
   end
   cutAt = '=' .. seq
 end
-local reply = { '=' .. string.format('%.0f', head), cutAt, '=' .. #events }
+local reply = { '=' .. string.format('%.0f', head), '=' .. string.format('%.0f', first), cutAt, '=' .. #events }
 for _, event in ipairs(events) do reply[#reply + 1] = event end
 for _, ref in ipairs(refs) do
   local row = redis.call('HGET', personalKey, ref)
@@ -407,6 +409,24 @@ end
 return reply
 `);
 
+/** Rows by their fields, in the order of the fields, until there are enough. */
+export const someRowsScript = script(`
+local rowsKey = KEYS[1]
+
+local limit = tonumber(ARGV[1])
+-- ARGV[2] and on: fields.
+
+local reply = {}
+for index = 2, #ARGV do
+  local row = redis.call('HGET', rowsKey, ARGV[index])
+  if row and #reply < 2 * limit then
+    reply[#reply + 1] = '=' .. ARGV[index]
+    reply[#reply + 1] = '=' .. row
+  end
+end
+return reply
+`);
+
 /** Removes personal values for good, and the stored answers, which may name them. */
 export const eraseScript = script(`
 local personalKey = KEYS[1]
@@ -426,6 +446,68 @@ for _, ref in ipairs(ARGV) do
   redis.call('ZREM', refsKey, ref)
 end
 redis.call('DEL', receiptsKey, expiriesKey)
+return { '=ok' }
+`);
+
+/** Where the history begins, and the checkpoint there. */
+export const checkpointScript = script(`
+local experimentKey = KEYS[1]
+
+local known = redis.call('HMGET', experimentKey, 'first', 'checkpoint')
+if not known[2] then return {} end
+return { '=' .. known[1], '=' .. known[2] }
+`);
+
+/**
+ * Keeps a checkpoint, and removes what is before it. The place counts from the moment it is kept: what a failure leaves
+ * of the removal is no longer read, and goes when this is called again.
+ */
+export const archiveScript = script(`
+local experimentKey = KEYS[1]
+local typesKey = KEYS[2]
+local versionsKey = KEYS[3]
+local segmentKey = KEYS[4] -- of the checkpoint
+-- KEYS[5] and on: the segments before it.
+
+local seq = ARGV[1]
+local paddedSeq = ARGV[2]
+local hash = ARGV[3]
+local checkpoint = ARGV[4]
+local segmentStart = tonumber(ARGV[5])
+-- ARGV[6] and on: types of events.
+
+local known = redis.call('HMGET', experimentKey, 'seq', 'first', 'checkpoint')
+local place = tonumber(seq)
+if not known[1] or place > tonumber(known[1]) or place < tonumber(known[2] or '1') then return { '=no' } end
+if redis.call('HGET', segmentKey, 'hash:' .. seq) ~= hash then return { '=no' } end
+if not known[3] or known[2] ~= seq then redis.call('HSET', experimentKey, 'first', seq, 'checkpoint', checkpoint) end
+
+for index = 5, #KEYS do redis.call('DEL', KEYS[index]) end
+for before = segmentStart, place - 1 do
+  local name = string.format('%.0f', before)
+  redis.call('HDEL', segmentKey, name, 'hash:' .. name, 'people:' .. name)
+end
+for index = 6, #ARGV do
+  redis.call('ZREMRANGEBYLEX', typesKey, '[' .. ARGV[index] .. ':', '(' .. ARGV[index] .. ':' .. paddedSeq)
+end
+local versions = redis.call('HGETALL', versionsKey)
+for index = 1, #versions, 2 do
+  if tonumber(versions[index + 1]) < place then redis.call('HDEL', versionsKey, versions[index]) end
+end
+return { '=ok' }
+`);
+
+/** Removes receipts that have ended. */
+export const sweepScript = script(`
+local receiptsKey = KEYS[1]
+local expiriesKey = KEYS[2]
+
+local nowMs = ARGV[1]
+
+for _, key in ipairs(redis.call('ZRANGEBYSCORE', expiriesKey, '-inf', nowMs)) do
+  redis.call('HDEL', receiptsKey, key)
+  redis.call('ZREM', expiriesKey, key)
+end
 return { '=ok' }
 `);
 

@@ -10,18 +10,20 @@ import * as v from "valibot";
 import { canonicalJson } from "../../src/canonical.ts";
 import { byCodePoint } from "../../src/code-points.ts";
 import { ProvisoError } from "../../src/errors.ts";
-import type { PersonalRef } from "../../src/governance/events.ts";
+import { eventTypes, type PersonalRef } from "../../src/governance/events.ts";
 import { readReceipt, storableCommit, type StorableCommit } from "../../src/governance/storable-commit.ts";
 import {
+  checkCheckpoint,
   checkPosition,
-  storableErasure,
   storableHistoryQuery,
   type StorableHistoryQuery,
   storableListQuery,
   storableLoad,
   storablePageQuery,
+  storablePersonalQuery,
+  storableRefs,
 } from "../../src/governance/storable-query.ts";
-import { checkRef } from "../../src/governance/store-door.ts";
+import { checkRef, parseTime } from "../../src/governance/store-door.ts";
 import type { CommitResult, GovernanceStore, HistoryPage, PersonalValue } from "../../src/governance/store.ts";
 import { surfaceClaim } from "../../src/governance/store.ts";
 import { readEvent, readState } from "../../src/governance/stored.ts";
@@ -93,6 +95,12 @@ const Reply = v.array(
 type Reply = v.InferOutput<typeof Reply>;
 
 const ReceiptRow = v.object({ fingerprint: v.string(), answer: v.string(), expiresAt: v.number() });
+const CheckpointRow = v.object({
+  seq: v.number(),
+  hash: v.string(),
+  text: v.string(),
+  signature: v.object({ keyId: v.string(), value: v.string() }),
+});
 const PersonalRow = v.object({ kind: v.picklist(["actor", "text"]), salt: v.string(), value: v.string() });
 
 const inPairs = (values: Reply): readonly (readonly [string, string])[] => {
@@ -120,6 +128,8 @@ const flag = (value: boolean): string => (value ? "1" : "0");
 /** Where a range by name begins: behind a name, or at the very beginning. */
 const startAfter = (name: string): string => (name === "" ? "-" : `(${name}`);
 
+const segmentOf = (seq: number): number => Math.floor((seq - 1) / scripts.segmentEvents);
+
 const keysIn = (prefix: string) => {
   // Percent-encoded names have neither the separator nor braces, so no name reaches into another one's keys, and the
   // hash tag ends where it should.
@@ -144,7 +154,9 @@ const keysIn = (prefix: string) => {
         rules: `${tag}:rules`,
         digests: `${tag}:digests`,
         positions: `${tag}:positions`,
-        segment: (seq: number): string => `${tag}:events:${Math.floor((seq - 1) / scripts.segmentEvents)}`,
+        segment: (seq: number): string => `${tag}:events:${segmentOf(seq)}`,
+        segments: (from: number, before: number): readonly string[] =>
+          Array.from({ length: Math.max(0, before - from) }, (_, index) => `${tag}:events:${from + index}`),
       };
     },
   };
@@ -299,14 +311,19 @@ export const upstashStore = (options: UpstashStoreOptions): GovernanceStore => {
   const readEvents = async (
     ref: ExperimentRef,
     seqs: readonly number[],
-  ): Promise<{ readonly page: Omit<HistoryPage, "next">; readonly head: number; readonly cutAt: number | null }> => {
+  ): Promise<{
+    readonly page: Omit<HistoryPage, "next">;
+    readonly head: number;
+    readonly first: number;
+    readonly cutAt: number | null;
+  }> => {
     const of = keys.ofExperiment(ref);
     const fixed = [of.experiment, of.personal];
     const segments = placesOf(
       seqs.map((seq) => of.segment(seq)),
       fixed.length,
     );
-    const [head, cutAt, count, ...values] = await ask(
+    const [head, first, cutAt, count, ...values] = await ask(
       "read the history",
       scripts.eventsScript,
       [...fixed, ...segments.keys],
@@ -316,6 +333,7 @@ export const upstashStore = (options: UpstashStoreOptions): GovernanceStore => {
     return {
       page: { events, people: peopleIn(values.slice(Number(count))) },
       head: Number(head),
+      first: Number(first),
       cutAt: cutAt == null ? null : Number(cutAt),
     };
   };
@@ -401,8 +419,10 @@ export const upstashStore = (options: UpstashStoreOptions): GovernanceStore => {
       const storable = storableHistoryQuery(ref, query);
       const { after, limit, types } = storable;
       if (types === null) {
-        const seqs = Array.from({ length: limit }, (_, index) => after + index + 1);
-        const { page, head, cutAt } = await readEvents(ref, seqs);
+        const from = (seq: number): readonly number[] => Array.from({ length: limit }, (_, index) => seq + index);
+        const read = await readEvents(ref, from(after + 1));
+        // What is before a checkpoint is archived: the page begins where the history does.
+        const { page, head, cutAt } = read.first > after + 1 ? await readEvents(ref, from(read.first)) : read;
         return { ...page, next: cutAt !== null && head > cutAt ? cutAt : null };
       }
       const seqs = await filteredSeqs(ref, storable, types);
@@ -452,21 +472,21 @@ export const upstashStore = (options: UpstashStoreOptions): GovernanceStore => {
     },
 
     async personal(ref, query) {
-      const { after, limit } = storablePageQuery(ref, query);
+      const { after, limit, refs } = storablePersonalQuery(ref, query);
       const of = keys.ofExperiment(ref);
-      const reply = await ask(
-        "read personal values",
-        scripts.rowsScript,
-        [of.personal, of.refs],
-        [startAfter(after), String(limit + 1)],
-      );
+      const enough = String(limit + 1);
+      const some = refs?.filter((one) => byCodePoint(one, after) > 0).toSorted(byCodePoint);
+      const reply =
+        some === undefined
+          ? await ask(personalWords, scripts.rowsScript, [of.personal, of.refs], [startAfter(after), enough])
+          : await ask(personalWords, scripts.someRowsScript, [of.personal], [enough, ...some]);
       const found = inPairs(reply).map(([person, row]) => ({ ref: person, ...v.parse(PersonalRow, JSON.parse(row)) }));
       const page = found.slice(0, limit);
       return { values: page, next: found.length > limit ? (page.at(-1)?.ref ?? null) : null };
     },
 
     async erase(ref, refs) {
-      const wanted = storableErasure(ref, refs);
+      const wanted = storableRefs(ref, refs);
       const of = keys.ofExperiment(ref);
       await ask(
         "erase personal values",
@@ -474,6 +494,47 @@ export const upstashStore = (options: UpstashStoreOptions): GovernanceStore => {
         [of.personal, of.refs, of.actors, of.receipts, of.expiries],
         wanted,
       );
+    },
+
+    async archive(ref, checkpoint) {
+      checkCheckpoint(ref, checkpoint);
+      const { seq, hash, text, signature } = checkpoint;
+      const of = keys.ofExperiment(ref);
+      const [first] = await ask("read the checkpoint", scripts.checkpointScript, [of.experiment]);
+      const [answer] = await ask(
+        "archive the history",
+        scripts.archiveScript,
+        [
+          of.experiment,
+          of.types,
+          of.versions,
+          of.segment(seq),
+          ...of.segments(segmentOf(Number(first ?? 1)), segmentOf(seq)),
+        ],
+        [
+          String(seq),
+          paddedSeq(seq),
+          hash,
+          canonicalJson({ seq, hash, text, signature }),
+          String(segmentOf(seq) * scripts.segmentEvents + 1),
+          ...eventTypes,
+        ],
+      );
+      return answer === "ok";
+    },
+
+    async checkpoint(ref) {
+      checkRef(ref);
+      const of = keys.ofExperiment(ref);
+      const [, stored] = await ask("read the checkpoint", scripts.checkpointScript, [of.experiment]);
+      return stored == null ? null : v.parse(CheckpointRow, JSON.parse(stored));
+    },
+
+    async sweep(ref, now) {
+      checkRef(ref);
+      const time = parseTime("/now", now);
+      const of = keys.ofExperiment(ref);
+      await ask("sweep receipts", scripts.sweepScript, [of.receipts, of.expiries], [String(time)]);
     },
 
     async positions(ref) {
@@ -502,6 +563,7 @@ export const upstashStore = (options: UpstashStoreOptions): GovernanceStore => {
   };
 };
 
+const personalWords = "read personal values";
 const unknownEviction = "the server does not say whether it evicts keys: see that eviction is off for this database";
 
 /** What {@link scripts.snapshotsScript} sends of one experiment. */

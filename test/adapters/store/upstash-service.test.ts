@@ -11,6 +11,7 @@ import { expectValid, observe, wholeHistory, wholeList } from "../../conformance
 import {
   after,
   type Base,
+  checkpointAt,
   configuration,
   creation,
   denial,
@@ -428,7 +429,11 @@ describe("keys", () => {
     await store.personal(ref);
     await store.advance(ref, "webhook", 2);
     await store.positions(ref);
+    await store.personal(ref, { refs: [secret.ref] });
     await store.erase(ref, [secret.ref]);
+    await store.sweep(ref, later(90));
+    expect(await store.archive(ref, checkpointAt(after(second).head))).toBe(true);
+    await store.checkpoint(ref);
     await watcher.ping();
     monitor.disconnect();
     watcher.disconnect();
@@ -486,6 +491,40 @@ describe("keys", () => {
     expect(await store.commit(ref, third)).toEqual({ ok: true });
     const receiptsKey = keys.find((key) => key.endsWith(":receipts")) ?? "";
     expect(v.parse(v.array(v.string()), await command("HKEYS", receiptsKey)).toSorted()).toEqual(["last", "long"]);
+  });
+});
+
+describe("a history of several keys", () => {
+  test("is read over their seams, and loses whole keys when it is archived", async () => {
+    const store = storeTo();
+    const { ref, base } = await started(store);
+    let last = base;
+    while (last.head.seq < 600) {
+      const commit = denial(last, { drafts: Array.from({ length: 46 }, () => denied()) });
+      expect(await store.commit(ref, commit)).toEqual({ ok: true });
+      last = after(commit, last);
+    }
+    const history = await wholeHistory(store, ref, { limit: 100 });
+    expect(history).toHaveLength(600);
+    expectValid(history);
+    const segments = async () =>
+      v
+        .parse(v.array(v.string()), await commandTo(serviceOf(proxy, redis))("KEYS", `*${ref.tenant}*:events:*`))
+        .map((key) => Number(key.split(":").at(-1)));
+    expect(new Set(await segments())).toEqual(new Set([0, 1, 2]));
+    for (const [seq, left] of [
+      [200, [0, 1, 2]],
+      [256, [0, 1, 2]],
+      [257, [1, 2]],
+      [600, [2]],
+    ] as const) {
+      const event = history[seq - 1];
+      expect(await store.archive(ref, checkpointAt({ seq, hash: event?.hash ?? "" }))).toBe(true);
+      expect(new Set(await segments())).toEqual(new Set(left));
+      expect(await wholeHistory(store, ref, { limit: 70 })).toEqual(history.slice(seq - 1));
+      expect(await wholeHistory(store, ref, { types: ["ChangeDenied"], limit: 70 })).toEqual(history.slice(seq - 1));
+    }
+    expect(await store.commit(ref, denial(last))).toEqual({ ok: true });
   });
 });
 

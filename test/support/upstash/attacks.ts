@@ -5,7 +5,7 @@
 import { expect } from "vitest";
 import { type UpstashClientLike, upstashStore } from "../../../adapters/store/upstash.ts";
 import { canonicalJson, sha256Hex } from "../../../src/canonical.ts";
-import { sealEvents, verifyChain } from "../../../src/governance/chain.ts";
+import { createVerifier, sealEvents, verifyChain } from "../../../src/governance/chain.ts";
 import type { EventRecord } from "../../../src/governance/events.ts";
 import type { GovernanceStore, Head } from "../../../src/governance/store.ts";
 import type { ExperimentRef } from "../../../src/scope.ts";
@@ -145,6 +145,55 @@ export const upstashAttacks = (
         await place(ref, forged({ seq: last.seq - 1, hash: last.prevHash }));
         await commitRefuses(ref, last);
       });
+    },
+    async checkpoint(ref, history) {
+      const found = await store.checkpoint(ref);
+      if (found === null) throw new TypeError("no checkpoint to attack");
+      const last = at(history, 0);
+      // The script keeps one at an event of this history, and none that goes back.
+      for (const [seq, hash] of [
+        [last.seq, "f".repeat(64)],
+        [last.seq + 1, last.hash],
+        [1, last.hash],
+        [found.seq - 1, history[0]?.prevHash ?? ""],
+      ] as const)
+        expect(await store.archive(ref, { ...found, seq, hash })).toBe(false);
+      expect(
+        await store.archive(ref, { ...found, text: "{}", signature: { keyId: "thief", value: "B".repeat(86) } }),
+      ).toBe(true);
+      expect(await store.checkpoint(ref)).toEqual(found);
+      /** What whoever verifies does: from the signed place on, to the head. */
+      const holds = async (): Promise<boolean> => {
+        const signed = await store.checkpoint(ref);
+        if (canonicalJson(signed) !== canonicalJson(found)) return false;
+        const [first, ...rest] = await wholeHistory(store, ref);
+        const verifier = createVerifier(found);
+        verifier.add(rest);
+        const { valid, head } = verifier.result();
+        const loaded = (await store.load(ref))?.head;
+        return first?.hash === found.hash && valid && head?.seq === loaded?.seq && head?.hash === loaded?.hash;
+      };
+      expect(await holds()).toBe(true);
+      const operators: readonly (() => Promise<unknown>)[] = [
+        ...history.map(
+          ({ seq }) =>
+            () =>
+              command("HDEL", segmentOf(ref), `${seq}`),
+        ),
+        () => command("HSET", keyOf(ref), "first", `${last.seq}`),
+        () => command("HSET", keyOf(ref), "first", "1"),
+        () => command("HDEL", keyOf(ref), "checkpoint"),
+        () => command("HSET", keyOf(ref), "checkpoint", canonicalJson({ ...found, text: "{}" })),
+        () => command("DEL", segmentOf(ref)),
+      ];
+      const shown: boolean[] = [];
+      for (const operator of operators)
+        await restored(ref, async () => {
+          await operator();
+          shown.push(!(await holds()));
+        });
+      // A beginning that is set back changes nothing: what was before it is gone.
+      expect(shown).toEqual([...history.map(() => true), true, false, true, true, true]);
     },
     async rules(ref, history) {
       const { rules } = await store.rules(ref);
