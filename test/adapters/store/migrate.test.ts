@@ -13,10 +13,9 @@ import { migrate, type Migration, splitStatements } from "../../../adapters/stor
 import { creation, freshRef } from "../../support/governance.ts";
 
 const folder = fileURLToPath(new URL("../../../adapters/store/migrations", import.meta.url));
-const ours: readonly Migration[] = readdirSync(folder).map((name) => ({
-  name,
-  sql: readFileSync(join(folder, name), "utf8"),
-}));
+const ours: readonly Migration[] = readdirSync(folder)
+  .filter((name) => name.endsWith(".sql"))
+  .map((name) => ({ name, sql: readFileSync(join(folder, name), "utf8") }));
 const names = ours.map(({ name }) => name).toSorted();
 
 const closers: (() => Promise<void> | void)[] = [];
