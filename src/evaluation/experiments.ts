@@ -1,20 +1,21 @@
 /** The SDK an application uses: rules, assignment, exposure and outcomes in one object. */
 import {
   createEventBuffer,
+  type EventBuffer,
   type EventBufferHealth,
   type EventBufferOptions,
   type ToldFlushSettings,
   type WaitUntilContext,
 } from "../events/buffer.ts";
 import { createEventIds } from "../events/event-id.ts";
-import { createRecorder, type OutcomeInput } from "../events/exposure.ts";
+import { createRecorder, type EventBody, type OutcomeInput } from "../events/exposure.ts";
 import type { EventSink } from "../events/sink.ts";
 import { holdsSurfaces } from "../lifecycle.ts";
 import type { Scope } from "../scope.ts";
 import type { Assignment } from "./assign.ts";
 import { assignFrom, type RulesStatus, type RuleSource } from "./rules.ts";
 import type { Attributes } from "./targeting.ts";
-import { createTrial, type Implementations, type Trial, type TrialOptions } from "./trial.ts";
+import { createTrial, type Implementations, type Trial, type TrialDependencies, type TrialOptions } from "./trial.ts";
 
 export interface ExperimentsOptions {
   /** Where rules come from. What they say of batches and sampling applies unless it is set here. */
@@ -96,6 +97,17 @@ export interface Experiments {
    * @example experiments.outcome({ subject: "user-42", metric: "purchase", kind: "binary", value: true });
    */
   outcome(outcome: OutcomeInput & { readonly experiment?: string }): boolean;
+  /**
+   * Records any event: an AnalysisSignal of your own, an Assignment. Envelope and scope are filled in; a type that is
+   * switched off is not taken, nor is a subject that sampling leaves out.
+   */
+  record(event: EventBody): boolean;
+  /** Records that a subject is being served this assignment, decided before by `assign`. */
+  exposed(assignment: Assignment, subjectId: string): void;
+  /** Records that the implementation of the assigned variant failed; `fallback` names what was served instead. */
+  failed(assignment: Assignment, subjectId: string, error: unknown, fallback?: string): void;
+  /** What holds the events; absent without a sink. */
+  readonly buffer?: EventBuffer;
   /** Sends what is buffered. True when all of it has arrived. Never rejects. */
   flush(): Promise<boolean>;
   /** In a Worker, once a request: keeps a flush and a refresh of the rules alive after the answer. */
@@ -161,6 +173,7 @@ export const createExperiments = (options: ExperimentsOptions): Experiments => {
       : createRecorder({
           buffer,
           scope: () => ({ ...scopeOf(rules), ...options.scope }),
+          off: () => rules.current().dataPlane?.off ?? [],
           sampling: () => sampling ?? rules.current().dataPlane?.sampling ?? 1,
           rememberedExposures,
           now,
@@ -171,17 +184,16 @@ export const createExperiments = (options: ExperimentsOptions): Experiments => {
   const assign = (experiment: string, subjectId: string, attributes?: Attributes): Assignment =>
     assignFrom(rules.current(), experiment, subjectId, attributes);
 
-  const trialDependencies = {
+  const parts: TrialDependencies = {
     assign,
-    exposed: (assignment: Assignment, subjectId: string): void => recorder?.exposure(assignment, subjectId),
-    failed: (assignment: Assignment, subjectId: string, error: unknown, fallback?: string): void =>
-      recorder?.failure(assignment, subjectId, error, fallback),
+    exposed: (assignment, subjectId) => recorder?.exposure(assignment, subjectId),
+    failed: (assignment, subjectId, error, fallback) => recorder?.failure(assignment, subjectId, error, fallback),
   };
 
   return {
     ready: () => (rules.current().state === "empty" ? rules.refresh() : Promise.resolve(rules.status())),
 
-    assign,
+    ...parts,
 
     expose(experiment, subjectId, attributes) {
       const assignment = assign(experiment, subjectId, attributes);
@@ -189,8 +201,10 @@ export const createExperiments = (options: ExperimentsOptions): Experiments => {
       return assignment;
     },
 
-    trial: (experiment, implementations, trialOptions) =>
-      createTrial(trialDependencies, experiment, implementations, trialOptions),
+    trial: (experiment, implementations, trialOptions) => createTrial(parts, experiment, implementations, trialOptions),
+
+    record: (event) => recorder?.record(event) ?? false,
+    ...(buffer && { buffer }),
 
     outcome(input) {
       if (recorder === undefined) return false;

@@ -2,6 +2,7 @@
  * Published rules: what evaluation reads, and the wire format of `GET /api/rules`. They hold only what deciding a
  * variant needs, so a browser may see them: no history, no people, no prose.
  */
+import type { EnvelopeType } from "../events/envelope.ts";
 import type { LifecycleState } from "../lifecycle.ts";
 import type { Targeting } from "./targeting-schema.ts";
 
@@ -61,6 +62,8 @@ export interface DataPlaneSettings {
   readonly flushIntervalMs: number;
   /** Share of subjects whose events are kept, the same for all arms. */
   readonly sampling: number;
+  /** Types of events that are not wanted; left out: all are. */
+  readonly off?: readonly EnvelopeType[];
 }
 
 export interface RuleSet {

@@ -16,6 +16,14 @@ import { SinkError } from "./sink-error.ts";
 import type { EventSink, SinkHealth, SinkReceipt } from "./sink.ts";
 import { startTimer, type StartTimer } from "./timer.ts";
 
+/** An event that is made when its batch goes: its id, its time as text, and everything else that need not be known before. */
+export interface DeferredEvent {
+  /** Of the JSON text of what it will be. */
+  readonly bytes: number;
+  /** Called once. */
+  make(): EnvelopeInput;
+}
+
 /** When a batch goes. */
 export interface FlushSettings {
   readonly flushEvents: number;
@@ -61,7 +69,7 @@ export interface EventBufferOptions {
 export interface DroppedEvents {
   /** The buffer was full. */
   readonly overflow: number;
-  /** One event over the limit for an event, or without a JSON form. */
+  /** One event over the limit for an event, without a JSON form, or that could not be made. */
   readonly oversize: number;
   /** Added after `close`, or left over by it. */
   readonly closed: number;
@@ -89,11 +97,15 @@ export interface EventBuffer {
   /**
    * Takes an event; never throws, never waits.
    *
-   * @param bytes of its JSON text, where the caller knows them; measured otherwise
-   * @param at the time now, where the caller has just read it
    * @returns false when the event was dropped; {@link EventBuffer.health} counts it
    */
-  add(event: EnvelopeInput, bytes?: number, at?: number): boolean;
+  add(event: EnvelopeInput): boolean;
+  /** Takes an event that is made later. `at` is the time now, which the caller has just read. */
+  defer(event: DeferredEvent, at: number): boolean;
+  /** Whether an event of so many bytes would not be dropped for want of room. Nothing is counted. */
+  fits(bytes: number): boolean;
+  /** Resolves when something has left, or at a time: what waiting for room is made of (`src/exposure/backpressure.ts`). */
+  change(at: number): Promise<void>;
   /**
    * Sends what is held, without waiting for a batch to fill. Resolves to true when all of it was accepted or refused by
    * the sink; to false once the sink has failed `attempts` times in a row, or the buffer is closed first. Never rejects.
@@ -147,9 +159,7 @@ export const createEventBuffer = (options: EventBufferOptions): EventBuffer => {
   const beginTimer: StartTimer = (callback, delayMs, holdsProcess) =>
     (options.startTimer ?? startTimer)(callback, Math.min(delayMs, longestTimerMs), holdsProcess);
 
-  // Two lists instead of one of pairs: an exposure then costs no object besides its own.
-  let waiting: EnvelopeInput[] = [];
-  let waitingSizes: number[] = [];
+  let waiting: DeferredEvent[] = [];
   let waitingBytes = 0;
   let dueAt = Infinity;
   let batch: Batch | undefined;
@@ -242,25 +252,37 @@ export const createEventBuffer = (options: EventBufferOptions): EventBuffer => {
     waiting.length > 0 &&
     (waiting.length >= flushing.flushEvents || waitingBytes >= flushing.flushBytes || at >= dueAt);
 
+  /** What can be made of these. An id of the application's own may fail, and must not keep the others. */
+  const made = (items: readonly DeferredEvent[]): readonly EnvelopeInput[] =>
+    items.flatMap((item) => {
+      try {
+        return item.make();
+      } catch (error) {
+        dropped.oversize += 1;
+        left += 1;
+        lost += 1;
+        report(error);
+        return [];
+      }
+    });
+
   const take = (): Batch => {
     let count = 0;
     let bytes = 0;
-    for (const size of waitingSizes) {
-      if (count === batchEvents || (count > 0 && bytes + size > batchBytes)) break;
+    for (const item of waiting) {
+      if (count === batchEvents || (count > 0 && bytes + item.bytes > batchBytes)) break;
       count += 1;
-      bytes += size;
+      bytes += item.bytes;
     }
-    const events = waiting;
+    const items = waiting;
     if (count === waiting.length) {
       waiting = [];
-      waitingSizes = [];
       dueAt = Infinity;
     } else {
-      waiting = events.splice(count);
-      waitingSizes = waitingSizes.slice(count);
+      waiting = items.splice(count);
     }
     waitingBytes -= bytes;
-    return { events, bytes, attempts: 0, deadline: undefined };
+    return { events: made(items), bytes, attempts: 0, deadline: undefined };
   };
 
   /** Goes as far as it can go at this moment: what is due is sent, and while somebody flushes all is. */
@@ -273,7 +295,11 @@ export const createEventBuffer = (options: EventBufferOptions): EventBuffer => {
     const idle = batch?.deadline === undefined && at >= retryAt;
     if (idle && (batch !== undefined || isDue(at) || (all && waiting.length > 0))) {
       batch ??= take();
-      void send(batch);
+      if (batch.events.length > 0) void send(batch);
+      else {
+        batch = undefined;
+        signal();
+      }
     }
     schedule();
   };
@@ -341,6 +367,8 @@ export const createEventBuffer = (options: EventBufferOptions): EventBuffer => {
     return lost === lostBefore;
   };
 
+  const isFull = (bytes: number): boolean => heldEvents() >= maxEvents || heldBytes() + bytes > maxBytes;
+
   const health = (): EventBufferHealth => {
     const events = heldEvents();
     const gone = dropped.overflow + dropped.oversize + dropped.closed;
@@ -365,46 +393,57 @@ export const createEventBuffer = (options: EventBufferOptions): EventBuffer => {
     };
   };
 
+  const drop = (): false => {
+    dropped.overflow += 1;
+    if (!overflowing) report(new Error(`event buffer: full with ${heldEvents()} events, ${heldBytes()} bytes`));
+    overflowing = true;
+    return false;
+  };
+
+  const defer = (item: DeferredEvent, at: number): boolean => {
+    if (closed) {
+      dropped.closed += 1;
+      return false;
+    }
+    if (isFull(item.bytes)) return drop();
+    waiting.push(item);
+    waitingBytes += item.bytes;
+    taken += 1;
+    if (waiting.length === 1) {
+      const told = options.flushSettings?.();
+      flushing = {
+        flushEvents: told?.flushEvents ?? flushEvents,
+        flushBytes: told?.flushBytes ?? flushBytes,
+        flushIntervalMs: told?.flushIntervalMs ?? flushIntervalMs,
+      };
+      dueAt = at + flushing.flushIntervalMs;
+      pumpSoon();
+    } else if (isDue(at)) {
+      pumpSoon();
+    }
+    return true;
+  };
+
+  /** What is held of an event that is there already; undefined for one that cannot be sent, which is counted. */
+  const ready = (event: EnvelopeInput): DeferredEvent | undefined => {
+    const encoded = encodeEvent(event);
+    if (!("message" in encoded)) return { bytes: encoded.bytes, make: () => event };
+    dropped.oversize += 1;
+    report(new RangeError(encoded.message));
+    return undefined;
+  };
+
   return {
-    add(event, knownBytes, knownAt) {
-      if (closed) {
-        dropped.closed += 1;
-        return false;
-      }
-      let bytes = knownBytes;
-      if (bytes === undefined) {
-        const encoded = encodeEvent(event);
-        if ("message" in encoded) {
-          dropped.oversize += 1;
-          report(new RangeError(encoded.message));
-          return false;
-        }
-        bytes = encoded.bytes;
-      }
-      if (heldEvents() >= maxEvents || heldBytes() + bytes > maxBytes) {
-        dropped.overflow += 1;
-        if (!overflowing) report(new Error(`event buffer: full with ${heldEvents()} events, ${heldBytes()} bytes`));
-        overflowing = true;
-        return false;
-      }
-      waiting.push(event);
-      waitingSizes.push(bytes);
-      waitingBytes += bytes;
-      taken += 1;
-      const at = knownAt ?? now();
-      if (waiting.length === 1) {
-        const told = options.flushSettings?.();
-        flushing = {
-          flushEvents: told?.flushEvents ?? flushEvents,
-          flushBytes: told?.flushBytes ?? flushBytes,
-          flushIntervalMs: told?.flushIntervalMs ?? flushIntervalMs,
-        };
-        dueAt = at + flushing.flushIntervalMs;
-        pumpSoon();
-      } else if (isDue(at)) {
-        pumpSoon();
-      }
-      return true;
+    defer,
+    add(event) {
+      const item = ready(event);
+      return item !== undefined && defer(item, now());
+    },
+    fits: (bytes) => closed || !isFull(bytes),
+    change(at) {
+      // A send that a Worker gave up with its request is found by the clock.
+      pump(false);
+      return changeOrTime(at);
     },
     flush,
     waitUntil(context) {
@@ -423,7 +462,6 @@ export const createEventBuffer = (options: EventBufferOptions): EventBuffer => {
       lost += heldEvents();
       left = taken;
       waiting = [];
-      waitingSizes = [];
       waitingBytes = 0;
       batch = undefined;
       signal();

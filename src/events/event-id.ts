@@ -10,7 +10,7 @@ const hex = (byte: number): string => hexadecimal[byte] ?? "00";
 
 const randomBytesPerId = 10;
 /** One call of the random source serves this many ids. */
-const idsPerFill = 64;
+const idsPerFill = 512;
 
 const fromCrypto = (bytes: Uint8Array<ArrayBuffer>): void => {
   crypto.getRandomValues(bytes);

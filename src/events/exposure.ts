@@ -7,9 +7,9 @@ import { bucketOf, bucketSeed } from "../evaluation/bucket.ts";
 import { bucketCount } from "../evaluation/rule-set.ts";
 import { nameCharacters, outcomeMagnitude, subjectIdCharacters } from "../evaluation/bounds.ts";
 import type { Scope } from "../scope.ts";
-import { jsonTextBytes, utf8Length } from "../utf8.ts";
+import { scanText, type TextScan, utf8Length } from "../utf8.ts";
 import type { EventBuffer } from "./buffer.ts";
-import type { EnvelopeInput } from "./envelope.ts";
+import type { EnvelopeInput, EnvelopeType } from "./envelope.ts";
 import { createRecent } from "./recent.ts";
 
 /** As in `envelope.ts`, which a browser must not load for it; a test holds the two together. */
@@ -25,7 +25,7 @@ export type OutcomeInput = {
   readonly eventId?: string;
 } & (
   | { readonly kind: "binary"; readonly value: boolean | 0 | 1 }
-  | { readonly kind: "count" | "continuous"; readonly value: number }
+  | { readonly kind: "count" | "continuous" | "duration"; readonly value: number }
 );
 
 export interface RecorderOptions {
@@ -34,6 +34,8 @@ export interface RecorderOptions {
   readonly scope: () => Scope;
   /** Share of subjects whose events are kept, 0 to 1, in steps of 0.0001; called for every event. */
   readonly sampling: () => number;
+  /** Types of events that are switched off. */
+  readonly off: () => readonly EnvelopeType[];
   /** How many exposures are remembered to tell a repeat from a first one. */
   readonly rememberedExposures: number;
   readonly now: () => number;
@@ -45,20 +47,46 @@ export interface RecorderOptions {
 export interface Recorder {
   /** A subject is being served its variant. Nothing is recorded unless `assignment.exposed`. */
   exposure(assignment: Assignment, subjectId: string): void;
+  /** Records any event: its envelope, and its scope where the payload names none, are filled in. */
+  record(body: EventBody): boolean;
   /** The implementation of the assigned variant failed; `fallback` names what was served instead. */
   failure(assignment: Assignment, subjectId: string, error: unknown, fallback?: string): void;
   /** @returns false when the outcome was not taken: malformed, not sampled, or the buffer is full */
   outcome(experiment: string, outcome: OutcomeInput): boolean;
 }
 
+type BodyOf<Event> = Event extends EnvelopeInput
+  ? Omit<Event, "eventId" | "timestamp" | "schemaVersion"> & Partial<Pick<Event, "eventId" | "timestamp">>
+  : never;
+/** What an event says; the envelope is made around it. */
+export type EventBody = BodyOf<EnvelopeInput>;
+
+/** The overload says what holds but TypeScript cannot see: a payload stays with its type. */
+function enveloped(head: object, body: EventBody, scope: object): EnvelopeInput;
+function enveloped(head: object, body: EventBody, scope: object): unknown {
+  return { ...head, ...body, payload: { ...scope, ...body.payload } };
+}
+
 type ExposurePayload = Extract<EnvelopeInput, { eventType: "Exposure" }>["payload"];
 
-/** What all exposures by one assignment share, made once. */
+/** What all exposures by one assignment share, made once: new rules make new assignments, and so new sites. */
 interface Site {
-  /** Short, because it is hashed for every exposure: `7:` where the experiment, epoch and variant are the seventh. */
-  readonly prefix: string;
+  /** Of its experiment, epoch and variant: what repeats are told by. */
+  readonly number: number;
   readonly shared: Omit<ExposurePayload, "subjectId" | "isRepeatExposure">;
   readonly bytes: number;
+  /** Buckets of subjects whose exposures are kept; all of them by default, none where exposures are switched off. */
+  readonly kept: number;
+}
+
+/** An exposure as it waits: the event is made when its batch goes, not on the application's time. */
+interface PendingExposure {
+  readonly site: Site;
+  readonly subjectId: string;
+  readonly isRepeat: boolean;
+  readonly at: number;
+  readonly bytes: number;
+  readonly make: (this: PendingExposure) => EnvelopeInput;
 }
 
 const emptyId = "00000000-0000-0000-0000-000000000000";
@@ -85,7 +113,10 @@ const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 const isName = (value: unknown): boolean =>
   typeof value === "string" && value.length <= nameCharacters && namePattern.test(value);
 
-const outcomeProblem = (experiment: string, { subject, metric, kind, value }: OutcomeInput): string | undefined => {
+const outcomeProblem = (
+  experiment: string,
+  { subject, metric, kind, value }: Partial<OutcomeInput>,
+): string | undefined => {
   if (!isName(experiment)) return `experiment: found ${JSON.stringify(experiment)}; expected an experiment's name`;
   if (!isName(metric)) return `metric: found ${JSON.stringify(metric)}; expected a metric's name`;
   if (typeof subject !== "string" || subject.length === 0 || subject.length > subjectIdCharacters) {
@@ -100,7 +131,7 @@ const outcomeProblem = (experiment: string, { subject, metric, kind, value }: Ou
   // NaN and Infinity fail the comparison; JSON would turn them into null.
   return typeof value === "number" && Math.abs(value) <= outcomeMagnitude && (kind === "continuous" || value >= 0)
     ? undefined
-    : `value: found ${String(value)}; expected a number ${kind === "count" ? "from 0" : "either way"} to ${outcomeMagnitude}`;
+    : `value: found ${String(value)}; expected a number ${kind === "continuous" ? "either way" : "from 0"} to ${outcomeMagnitude}`;
 };
 
 /** Cuts between characters, not through one. */
@@ -114,6 +145,7 @@ export const createRecorder = (options: RecorderOptions): Recorder => {
   const { buffer, now, id, onError } = options;
   // One salt for all experiments: a subject's outcome must be kept exactly when its exposure was, whoever sends it.
   const samplingSeed = bucketSeed("proviso", "sampling");
+  const isOff = (type: EnvelopeType): boolean => options.off().includes(type);
   const keptBuckets = (): number => Math.round(options.sampling() * bucketCount);
   const isKept = (subjectId: string): boolean => {
     const kept = keptBuckets();
@@ -121,6 +153,7 @@ export const createRecorder = (options: RecorderOptions): Recorder => {
   };
 
   const recent = createRecent(options.rememberedExposures);
+  const scan: TextScan = { bytes: 0, hash: 0 };
   const sites = new WeakMap<Assignment, Site>();
 
   // Many exposures share a millisecond, and printing a time costs more than deciding a variant.
@@ -168,8 +201,13 @@ export const createRecorder = (options: RecorderOptions): Recorder => {
     };
     const sample = exposureEvent(shared, "", false, emptyId, emptyTime);
     const number = numberOf(JSON.stringify([experiment, epoch, variant]));
-    return { prefix: `${number}:`, shared, bytes: utf8Length(JSON.stringify(sample)) };
+    const kept = isOff("Exposure") ? 0 : keptBuckets();
+    return { number, shared, bytes: utf8Length(JSON.stringify(sample)), kept };
   };
+
+  function makeExposure(this: PendingExposure): EnvelopeInput {
+    return exposureEvent(this.site.shared, this.subjectId, this.isRepeat, id(this.at), print(this.at));
+  }
 
   const siteOf = (assignment: Assignment): Site => {
     const known = sites.get(assignment);
@@ -179,70 +217,66 @@ export const createRecorder = (options: RecorderOptions): Recorder => {
     return site;
   };
 
+  const put = (body: EventBody): boolean => {
+    try {
+      const { eventType, payload } = body;
+      if (isOff(eventType) || (payload.subjectId !== undefined && !isKept(payload.subjectId))) return false;
+      const at = now();
+      return buffer.add(enveloped({ eventId: id(at), timestamp: print(at), schemaVersion }, body, scopeMembers()));
+    } catch (error) {
+      onError(error);
+      return false;
+    }
+  };
+
   return {
     exposure(assignment, subjectId) {
       try {
-        if (!assignment.exposed || !isKept(subjectId)) return;
+        if (!assignment.exposed) return;
         const site = siteOf(assignment);
-        const isRepeat = recent.seenBefore(site.prefix + subjectId);
+        if (site.kept !== bucketCount && bucketOf(samplingSeed, subjectId) >= site.kept) return;
+        scanText(subjectId, scan);
+        const isRepeat = recent.seenBefore(subjectId, site.number, scan.hash);
         const at = now();
-        const eventId = id(at);
-        const timestamp = print(at);
-        const event = exposureEvent(site.shared, subjectId, isRepeat, eventId, timestamp);
-        const asExpected = eventId.length === emptyId.length && timestamp.length === emptyTime.length;
-        const bytes = site.bytes + jsonTextBytes(subjectId) - (isRepeat ? 1 : 0);
-        buffer.add(event, asExpected ? bytes : undefined, at);
+        const bytes = site.bytes + scan.bytes - (isRepeat ? 1 : 0);
+        const pending: PendingExposure = { site, subjectId, isRepeat, at, bytes, make: makeExposure };
+        buffer.defer(pending, at);
       } catch (error) {
         onError(error);
       }
     },
 
+    record: put,
+
     failure(assignment, subjectId, error, fallback) {
-      try {
-        if (!assignment.exposed || !isKept(subjectId)) return;
-        const at = now();
-        buffer.add({
-          eventId: id(at),
-          timestamp: print(at),
-          eventType: "Error",
-          schemaVersion,
-          payload: {
-            experimentName: assignment.experiment,
-            variantKey: assignment.variant,
-            ...scopeMembers(),
-            subjectId,
-            errorName: cut(nameOf(error), 128),
-            message: cut(messageOf(error), 1_024),
-            ...(fallback !== undefined && { fallback }),
-          },
-        });
-      } catch (problem) {
-        onError(problem);
-      }
+      if (!assignment.exposed) return;
+      put({
+        eventType: "Error",
+        payload: {
+          experimentName: assignment.experiment,
+          variantKey: assignment.variant,
+          subjectId,
+          errorName: cut(nameOf(error), 128),
+          message: cut(messageOf(error), 1_024),
+          ...(fallback !== undefined && { fallback }),
+        },
+      });
     },
 
     outcome(experiment, outcome) {
-      try {
-        const problem = outcomeProblem(experiment, outcome);
-        if (problem !== undefined) throw new TypeError(`outcome ${problem}`);
-        const { subject, metric, timestamp, eventId } = outcome;
-        if (!isKept(subject)) return false;
-        const common = { experimentName: experiment, ...scopeMembers(), subjectId: subject, metric };
-        const at = now();
-        return buffer.add({
-          eventId: eventId ?? id(at),
-          timestamp: timestamp ?? print(at),
-          eventType: "Outcome",
-          schemaVersion,
-          payload:
-            outcome.kind === "binary"
-              ? { ...common, kind: outcome.kind, value: outcome.value }
-              : { ...common, kind: outcome.kind, value: outcome.value },
-        });
-      } catch (error) {
-        onError(error);
+      const problem = outcomeProblem(experiment, outcome ?? {});
+      if (problem !== undefined) {
+        onError(new TypeError(`outcome ${problem}`));
         return false;
       }
+      const { subject, metric, timestamp, eventId, kind, value } = outcome;
+      const common = { experimentName: experiment, subjectId: subject, metric };
+      return put({
+        eventType: "Outcome",
+        ...(eventId !== undefined && { eventId }),
+        ...(timestamp !== undefined && { timestamp }),
+        payload: kind === "binary" ? { ...common, kind, value } : { ...common, kind, value },
+      });
     },
   };
 };

@@ -32,7 +32,10 @@ const bundle = async (contents: string): Promise<Bundle> => {
   };
 };
 
-/** Measured on 2026-11-24, in bytes after gzip: 5,213 and 10,786. A little room for honest changes, none for a library. */
+/**
+ * Measured on 2026-11-25, in bytes after gzip: 5,299 and 11,244. A little room for honest changes, none for a library.
+ * (The second was 11,000 before repeats had a table of their own: an exposure then cost 3.6 times an assignment.)
+ */
 const cases = [
   { name: "evaluation alone", entry: 'export * from "./src/evaluate.ts";', mostBytes: 5_300 },
   {
@@ -40,7 +43,7 @@ const cases = [
     entry: `
       export { createExperiments, httpRules } from "./src/browser.ts";
       export { httpSink } from "./adapters/sink/http.ts";`,
-    mostBytes: 11_000,
+    mostBytes: 11_300,
   },
 ];
 
