@@ -5,6 +5,7 @@ import { type Dsl, loadDsl, type LocatedError } from "../src/config/index.ts";
 import type { Persistence } from "../src/config/persistence.ts";
 import { parseDuration } from "../src/duration.ts";
 import { ProvisoError } from "../src/errors.ts";
+import type { EnvelopeType } from "../src/events/envelope.ts";
 import type { DataPlaneSettings } from "../src/evaluation/rule-set.ts";
 import { withCurrentShape } from "../src/governance/current-shape.ts";
 import { writeDeclared } from "../src/governance/declared.ts";
@@ -161,7 +162,21 @@ const remoteGovernor = (env: WorkerEnv, dsl: Dsl, ref: ExperimentRef): Governor 
   };
 };
 
-const dataPlaneOf = ({ dataPlane: { batching, sampling } }: Dsl): DataPlaneSettings => ({
+const categories = {
+  exposures: "Exposure",
+  outcomes: "Outcome",
+  assignments: "Assignment",
+  errors: "Error",
+  signals: "AnalysisSignal",
+} as const satisfies Record<keyof Dsl["dataPlane"]["events"], EnvelopeType>;
+
+const switchedOff = (events: Dsl["dataPlane"]["events"]): readonly EnvelopeType[] =>
+  (["exposures", "outcomes", "assignments", "errors", "signals"] as const)
+    .filter((category) => !events[category])
+    .map((category) => categories[category]);
+
+const dataPlaneOf = ({ dataPlane: { batching, sampling, events } }: Dsl): DataPlaneSettings => ({
+  ...(switchedOff(events).length > 0 && { off: switchedOff(events) }),
   flushEvents: batching.maxEvents,
   flushBytes: batching.maxBytes,
   flushIntervalMs: parseDuration(batching.interval) ?? 0,

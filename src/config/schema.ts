@@ -100,7 +100,17 @@ const SamplingSchema = v.strictObject({
   rate: v.optional(v.pipe(v.number(), v.minValue(0, "0 to 1"), v.maxValue(1, "0 to 1")), 1),
 });
 
+/** Which types of events applications send, and the Worker takes. */
+const EventTogglesSchema = v.strictObject({
+  exposures: v.optional(v.boolean(), true),
+  outcomes: v.optional(v.boolean(), true),
+  assignments: v.optional(v.boolean(), true),
+  errors: v.optional(v.boolean(), true),
+  signals: v.optional(v.boolean(), true),
+});
+
 const DataPlaneSchema = v.strictObject({
+  events: v.optional(EventTogglesSchema, {}),
   batching: v.optional(BatchingSchema, {}),
   sampling: v.optional(SamplingSchema, {}),
 });

@@ -141,7 +141,7 @@ export const compileRule = (rule: ExperimentRule, stale = false): Assign => {
   const noSubject = failure("TARGETING_KEY_MISSING", subjectForm);
   const badSubject = failure("INVALID_CONTEXT", subjectForm);
   const badAttributes = failure("INVALID_CONTEXT", "the attributes must be an object");
-  const unreadable = failure("INVALID_CONTEXT", "reading an attribute threw an exception");
+  const unreadable = failure("INVALID_CONTEXT", "an attribute threw");
   const killed = rule.killedVariants ?? [];
   const disabled = answer(controlVariant, "DISABLED", { rulePath: rule.killed === true ? "/killed" : "/state" });
   const shippedVariant = variants.find(({ key }) => key === rule.shipped);

@@ -39,6 +39,7 @@ const isVariants: Check = (value) =>
   value.filter(({ control }) => control).length === 1 &&
   value.reduce((sum, { buckets }) => sum + buckets, 0) === bucketCount;
 
+const isTextsOrAbsent: Check = (value) => value === undefined || (isList(value) && value.every(isText));
 const isExclusion: Check = (value) =>
   isObject(value) && isText(value.group) && isList(value.slots) && value.slots.every(isWhole);
 
@@ -63,11 +64,7 @@ const members: readonly (readonly [name: keyof ExperimentRule, holds: Check, all
   ["exclusion", (value) => value === undefined || isExclusion(value), "expected { group, slots }"],
   ["assignmentPolicy", isText, "expected a text"],
   ["killed", (value) => value === undefined || isBoolean(value), "expected true or false"],
-  [
-    "killedVariants",
-    (value) => value === undefined || (isList(value) && value.every(isText)),
-    "expected a list of texts",
-  ],
+  ["killedVariants", isTextsOrAbsent, "expected a list of texts"],
   ["shipped", (value) => value === undefined || isText(value), "expected a text"],
 ];
 
@@ -79,7 +76,8 @@ const isDataPlane = (value: unknown): value is DataPlaneSettings =>
   [value.flushEvents, value.flushBytes, value.flushIntervalMs].every(isPositive) &&
   isNumber(value.sampling) &&
   value.sampling >= 0 &&
-  value.sampling <= 1;
+  value.sampling <= 1 &&
+  isTextsOrAbsent(value.off);
 
 const problemOf = (value: unknown, index: number): string | undefined => {
   const at = `/experiments/${index}`;
@@ -101,7 +99,7 @@ export const parseRuleSet = (input: unknown): ParsedRules => {
   }
   const { tenant, environment, experiments: list, dataPlane } = input;
   if (!isText(tenant) || !isText(environment) || !isList(list)) {
-    throw new TypeError("rule set: expected texts at /tenant and /environment and a list at /experiments");
+    throw new TypeError("rule set: expected texts at /tenant and /environment, a list at /experiments");
   }
   // Sending by other settings than everybody else's would tilt what is counted, so they are not merely left out.
   if (dataPlane !== undefined && !isDataPlane(dataPlane)) {

@@ -380,6 +380,16 @@ const dataPlane = fc.record(
       { requiredKeys: [] },
     ),
     sampling: fc.record({ rate: share }, { requiredKeys: [] }),
+    events: fc.record(
+      {
+        exposures: fc.boolean(),
+        outcomes: fc.boolean(),
+        assignments: fc.boolean(),
+        errors: fc.boolean(),
+        signals: fc.boolean(),
+      },
+      { requiredKeys: [] },
+    ),
   },
   { requiredKeys: [] },
 );

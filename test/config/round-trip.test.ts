@@ -86,7 +86,11 @@ describe("a valid configuration", () => {
           requireIfMatch: false,
           requireIdempotencyKey: false,
         },
-        dataPlane: { batching: { maxEvents: 100, maxBytes: 65_536, interval: "1s" }, sampling: { rate: 1 } },
+        dataPlane: {
+          batching: { maxEvents: 100, maxBytes: 65_536, interval: "1s" },
+          sampling: { rate: 1 },
+          events: { exposures: true, outcomes: true, assignments: true, errors: true, signals: true },
+        },
         experiments: [],
       },
     });

@@ -136,7 +136,7 @@ describe("experiments of one group", () => {
       }),
       { numRuns: 60 },
     );
-    expect(shared).toBeGreaterThan(2);
+    expect(shared).toBeGreaterThan(1);
   });
 
   test("raising the traffic, by a ramp or a new version, moves nobody already in", () => {

@@ -24,6 +24,49 @@ const { experiments: reader } = setup();
 const treated = subjectFor((id) => reader.assign("checkout", id).variant === "treatment");
 const controlled = subjectFor((id) => reader.assign("checkout", id).variant === "control");
 
+describe("types of events that the rules switch off", () => {
+  const rules = staticRules({
+    ...ruleSet(rule()),
+    dataPlane: {
+      flushEvents: 10,
+      flushBytes: 1_000,
+      flushIntervalMs: 10,
+      sampling: 1,
+      off: ["Exposure", "Error", "AnalysisSignal"],
+    },
+  });
+
+  test("are not sent, and others are", async () => {
+    const { experiments, sink } = setup({ rules });
+    const trial = experiments.trial("checkout", { control: () => 0, treatment: () => 1 });
+    trial.for(treated)();
+    experiments.failed(experiments.assign("checkout", treated), treated, new Error("no"));
+    const signal = { experimentName: "checkout", signalType: "Custom", severity: "Info", message: "" } as const;
+    expect(experiments.record({ eventType: "AnalysisSignal", payload: signal })).toBe(false);
+    expect(experiments.outcome({ subject: treated, metric: "purchase", kind: "duration", value: 12 })).toBe(true);
+    await experiments.flush();
+    expect(sink.events().map(({ eventType }) => eventType)).toEqual(["Outcome"]);
+  });
+});
+
+describe("an event of one's own", () => {
+  test("gets its envelope and its scope, and keeps what it says itself", async () => {
+    const { experiments, sink, clock } = setup();
+    const payload = { experimentName: "checkout", signalType: "Custom", severity: "Info", message: "look" } as const;
+    expect(experiments.record({ eventType: "AnalysisSignal", payload, correlationId: "request-1" })).toBe(true);
+    expect(experiments.record({ eventType: "AnalysisSignal", payload: { ...payload, tenantId: "other" } })).toBe(true);
+    await experiments.flush();
+    expect(sink.events()).toMatchObject([
+      {
+        timestamp: new Date(clock.now()).toISOString(),
+        correlationId: "request-1",
+        payload: { ...payload, tenantId: "acme", environment: "production" },
+      },
+      { payload: { tenantId: "other", environment: "production" } },
+    ]);
+  });
+});
+
 describe("assign and expose", () => {
   test("assigning records nothing, exposing does", async () => {
     const { experiments, sink } = setup();

@@ -50,6 +50,8 @@ describe("how events are to be sent", () => {
     null,
     [],
     {},
+    { ...dataPlane, off: "Exposure" },
+    { ...dataPlane, off: [1] },
     { ...dataPlane, sampling: 1.1 },
     { ...dataPlane, sampling: "1" },
     { ...dataPlane, flushEvents: 0 },

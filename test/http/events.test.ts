@@ -1,6 +1,7 @@
 import { Hono } from "hono";
 import { describe, expect, test } from "vitest";
 import { toCloudEvent } from "../../src/events/cloud-event.ts";
+import type { EnvelopeType } from "../../src/events/envelope.ts";
 import { decodeMessage } from "../../src/events/message.ts";
 import { withScope } from "../../src/http/access.ts";
 import type { AppEnvironment } from "../../src/http/dependencies.ts";
@@ -17,7 +18,10 @@ const exposure = (n: number, payload: object = {}) => ({
   payload: { experimentName: "checkout", variantKey: "control", subjectId: `user-${n}`, ...payload },
 });
 
-const createIngest = (sendMessages?: (messages: readonly string[]) => Promise<void>) => {
+const createIngest = (
+  sendMessages?: (messages: readonly string[]) => Promise<void>,
+  off: readonly EnvelopeType[] = [],
+) => {
   const calls: (readonly string[])[] = [];
   const app = new Hono<AppEnvironment>();
   app.onError((error) => errorResponse(error, () => {}));
@@ -26,6 +30,7 @@ const createIngest = (sendMessages?: (messages: readonly string[]) => Promise<vo
     "/api/events",
     eventsRoutes({
       identity: developmentIdentity({ enabled: true }),
+      dataPlane: { flushEvents: 1, flushBytes: 1, flushIntervalMs: 1, sampling: 1, off },
       sendMessages:
         sendMessages ??
         (async (messages) => {
@@ -198,4 +203,19 @@ test("CloudEvents are taken beside envelopes, and go on as envelopes", async () 
   const { status, answer } = await post(body, "", { "content-type": "application/cloudevents-batch+json" });
   expect({ status, answer }).toMatchObject({ status: 202, answer: { accepted: 2, rejected: [{ index: 2 }] } });
   expect(sent()).toEqual([{ ...scoped(exposure(1)), schemaVersion: "1.0.0" }, scoped(exposure(2))]);
+});
+
+test("types that are switched off are refused by their place, and say by what", async () => {
+  const { post, sent } = createIngest(undefined, ["Outcome"]);
+  const outcome = {
+    ...exposure(1),
+    eventType: "Outcome",
+    payload: { experimentName: "checkout", subjectId: "user-1", metric: "purchase", kind: "binary", value: true },
+  };
+  const { answer } = await post(JSON.stringify([outcome, exposure(2)]));
+  expect(answer).toEqual({
+    accepted: 1,
+    rejected: [{ index: 0, path: "/eventType", message: "Outcome events are switched off here (dataPlane.events)" }],
+  });
+  expect(sent()).toEqual([scoped(exposure(2))]);
 });

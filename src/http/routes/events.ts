@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import * as v from "valibot";
 import { type LocatedMessage, ProvisoError } from "../../errors.ts";
 import { isCloudEvent, readCloudEvent } from "../../events/cloud-event.ts";
-import { type EnvelopeInput, EnvelopeSchema } from "../../events/envelope.ts";
+import { type EnvelopeInput, EnvelopeSchema, type EnvelopeType } from "../../events/envelope.ts";
 import { encodeEvent, type EncodedEvent, packMessages } from "../../events/message.ts";
 import { runsOf } from "../../events/send.ts";
 import { isEvent, problemsOf } from "../../events/validate.ts";
@@ -75,9 +75,12 @@ const inScope = (event: EnvelopeInput, { tenant, environment }: Scope): Envelope
 };
 
 /** The event as text for the queue, or what is wrong with it. */
-const admit = (given: unknown, scope: Scope): EncodedEvent | LocatedMessage => {
+const admit = (given: unknown, scope: Scope, off: readonly EnvelopeType[]): EncodedEvent | LocatedMessage => {
   const input = isCloudEvent(given) ? readCloudEvent(given) : given;
   if (!isEvent(input)) return problemsOf(input)[0];
+  if (off.includes(input.eventType)) {
+    return { path: "/eventType", message: `${input.eventType} events are switched off here (dataPlane.events)` };
+  }
   const problem = scopeProblem(input, scope);
   if (problem !== undefined) return problem;
   const encoded = encodeEvent(inScope(input, scope));
@@ -100,7 +103,7 @@ const Taken = v.object({
  * queue has the accepted ones. 400 is for a body that is no batch at all, 413 for one over a limit, 503 for a queue
  * that failed: the whole batch may then be sent again, since an event id counts once.
  */
-export const eventsRoutes = (dependencies: Guarding & Pick<Dependencies, "sendMessages">) =>
+export const eventsRoutes = (dependencies: Guarding & Pick<Dependencies, "sendMessages" | "dataPlane">) =>
   new Hono<AppEnvironment>().post(
     "/",
     endpoint(
@@ -118,7 +121,7 @@ export const eventsRoutes = (dependencies: Guarding & Pick<Dependencies, "sendMe
         const encoded: EncodedEvent[] = [];
         const rejected: (LocatedMessage & { readonly index: number })[] = [];
         for (const [index, input] of batchOf(parseJson(await readText(context.req.raw, limits.batchBytes))).entries()) {
-          const result = admit(input, scope);
+          const result = admit(input, scope, dependencies.dataPlane?.off ?? []);
           if ("text" in result) encoded.push(result);
           else rejected.push({ index, ...result });
         }

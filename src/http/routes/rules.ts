@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import * as v from "valibot";
 import { digestOf } from "../../canonical.ts";
 import { TargetingSchema } from "../../evaluation/targeting-schema.ts";
+import { envelopeTypes } from "../../events/envelope.ts";
 import { publishRules } from "../../governance/publish.ts";
 import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
@@ -36,7 +37,13 @@ const RuleSet = v.object({
   environment: v.string(),
   experiments: v.array(Rule),
   dataPlane: v.optional(
-    v.object({ flushEvents: count, flushBytes: count, flushIntervalMs: count, sampling: v.number() }),
+    v.object({
+      flushEvents: count,
+      flushBytes: count,
+      flushIntervalMs: count,
+      sampling: v.number(),
+      off: v.exactOptional(v.array(v.picklist(envelopeTypes))),
+    }),
   ),
 });
 
