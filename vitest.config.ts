@@ -9,6 +9,7 @@ export default defineConfig({
           name: "node",
           include: ["test/**/*.test.ts"],
           exclude: ["test/worker/**", "test/e2e/**"],
+          globalSetup: ["./test/support/upstash/global.ts"],
         },
       },
       {
@@ -29,6 +30,7 @@ export default defineConfig({
         test: {
           name: "worker",
           include: ["test/worker/**/*.test.ts"],
+          globalSetup: ["./test/support/upstash/global.ts"],
           // A guard against hanging, not a measurement: machines are shared, and a store is asked thousands of times.
           testTimeout: 30_000,
         },

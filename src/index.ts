@@ -26,6 +26,9 @@ export { limits } from "./limits.ts";
 export { ProvisoError, errorCodes, type ErrorCode } from "./errors.ts";
 export type { ExperimentRef, Scope } from "./scope.ts";
 
+export { createOutbox, type DeliveryTrouble, type Outbox, type OutboxOptions } from "./delivery/outbox.ts";
+export type { Delivery, Subscriber } from "./delivery/subscriber.ts";
+
 export type { Actor } from "./governance/actor.ts";
 export { sealEvents, verifyChain, createVerifier, type Verification, type Verifier } from "./governance/chain.ts";
 export type { Command, Decision, Evidence } from "./governance/commands.ts";

@@ -37,8 +37,8 @@ test("src imports only src, and no platform", () => {
   ).toEqual([]);
 });
 
-test("adapters import src, and no other adapter but what SQL stores share", () => {
-  const own = /^adapters\/(store\/(sqlite|migrate|postgres-queries)\.ts)$/;
+test("adapters import src, and no other adapter but what SQL stores share, and scripts", () => {
+  const own = /^adapters\/(store\/(sqlite|migrate|upstash-scripts|postgres-queries)\.ts)$/;
   expect(
     breaking(/^adapters\//, (imported) => imported.startsWith("src/") || imported === "valibot" || own.test(imported)),
   ).toEqual([]);

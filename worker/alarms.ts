@@ -14,7 +14,10 @@ export interface AlarmStorage {
 }
 
 export interface Alarms {
-  /** Sees to it that the experiment is looked at no later than this, in ms since the epoch. */
+  /**
+   * Sees to it that the experiment is looked at no later than this, in ms since the epoch, and once more near to it: a
+   * look that comes earlier may come before what it was to look at.
+   */
   wake(ref: ExperimentRef, at: number): Promise<void>;
   /** The alarm has rung. */
   ring(): Promise<void>;
@@ -31,10 +34,14 @@ export interface AlarmOptions {
 const prefix = "wake:";
 /** After a failure: the store may be away, and whatever was due is still due. */
 const retryMs = 15_000;
+/** How much earlier than asked for the last look may be: many who ask at short intervals are told by one. */
+const slackMs = 15_000;
 
 const WaitingSchema = v.object({
   ref: v.object({ tenant: v.string(), environment: v.string(), experiment: v.string() }),
   at: v.number(),
+  /** The latest that was asked for; an alarm of an older version has none. */
+  until: v.optional(v.number(), 0),
 });
 type Waiting = v.InferOutput<typeof WaitingSchema>;
 
@@ -54,7 +61,7 @@ export const createAlarms = ({ storage, now, tick, report }: AlarmOptions): Alar
     if (entries.size > 0) await storage.setAlarm(Math.min(...[...entries.values()].map(({ at }) => at)));
   };
 
-  const write = async (ref: ExperimentRef, at: number | null): Promise<void> => {
+  const write = async (ref: ExperimentRef, at: number | null, until: number): Promise<void> => {
     const entries = await read();
     const key = `${prefix}${refKey(ref)}`;
     if (at === null) {
@@ -62,8 +69,9 @@ export const createAlarms = ({ storage, now, tick, report }: AlarmOptions): Alar
       await storage.delete(key);
       return;
     }
-    entries.set(key, { ref, at });
-    await storage.put(key, { ref, at });
+    const entry = { ref, at, until };
+    entries.set(key, entry);
+    await storage.put(key, entry);
   };
 
   const look = async ({ ref, at }: Waiting): Promise<void> => {
@@ -74,18 +82,22 @@ export const createAlarms = ({ storage, now, tick, report }: AlarmOptions): Alar
       report(error);
       next = now() + retryMs;
     }
-    // A command that came meanwhile may have asked for an earlier look than the one that was found here.
+    // A command that came meanwhile may have asked for an earlier look than the one that was found here, and one whose
+    // commit is still under way for a later one.
     const asked = (await read()).get(`${prefix}${refKey(ref)}`);
-    const isNewer = asked !== undefined && asked.at !== at && asked.at > now();
-    await write(ref, isNewer && (next === null || asked.at < next) ? asked.at : next);
+    const until = asked?.until ?? 0;
+    const times = [next, asked === undefined || asked.at === at ? null : asked.at, until]
+      .filter((time) => time !== null)
+      .filter((time) => time === next || time > now());
+    await write(ref, times.length === 0 ? null : Math.min(...times), until > now() ? until : 0);
   };
 
   return {
     async wake(ref, at) {
       const entries = await read();
       const known = entries.get(`${prefix}${refKey(ref)}`);
-      if (known !== undefined && known.at <= at && known.at > now()) return;
-      await write(ref, at);
+      if (known !== undefined && known.at <= at && known.until > Math.max(now(), at - slackMs)) return;
+      await write(ref, Math.min(known?.at ?? at, at), Math.max(known?.until ?? 0, at));
       await arm(entries);
     },
     async ring() {

@@ -1,4 +1,5 @@
 /** A store in the memory of one process: for tests, examples and single-process hosts. Nothing survives a restart. */
+import { byCodePoint } from "../../src/code-points.ts";
 import { ProvisoError } from "../../src/errors.ts";
 import type { PersonalRef } from "../../src/governance/events.ts";
 import { readEvent, readState } from "../../src/governance/stored.ts";
@@ -51,16 +52,6 @@ interface ScopeContent {
   /** Claim to the experiment that holds it. */
   readonly claims: Map<string, string>;
 }
-
-/** Names in code point order, as databases sort UTF-8. JavaScript's own order puts an emoji before U+FFFF. */
-const byCodePoint = (left: string, right: string): number => {
-  for (let index = 0; index < left.length && index < right.length; index += 1) {
-    if (left[index] === right[index]) continue;
-    // Two names that part at a low surrogate share the high one, so the low ones order them as code points would.
-    return (left.codePointAt(index) ?? 0) - (right.codePointAt(index) ?? 0);
-  }
-  return left.length - right.length;
-};
 
 /** Text is parsed anew for every reader, so nobody can change what is stored by changing what they were given. */
 const readSnapshot = ({ text, revision, revisionHash }: StorableSnapshot): Snapshot => ({

@@ -6,12 +6,14 @@ import { ProvisoError } from "../errors.ts";
 import { ConfigurationSchema, type ConfigurationInput } from "../experiment.ts";
 import { lifecycleStates, type LifecycleState } from "../lifecycle.ts";
 import { limits } from "../limits.ts";
-import { defaultScope, ExperimentNameSchema, type ExperimentRef, NameSchema, type Scope } from "../scope.ts";
+import { defaultScope, ExperimentNameSchema, type ExperimentRef, NameSchema, type Scope, scopeKey } from "../scope.ts";
 import type { Actor } from "./actor.ts";
 import { withCurrentShape } from "./current-shape.ts";
 import { createVerifier, type Verification } from "./chain.ts";
 import type { CustomGates } from "./custom-gates.ts";
 import type { Outcome } from "./events.ts";
+import { createOutbox } from "../delivery/outbox.ts";
+import type { Subscriber } from "../delivery/subscriber.ts";
 import type { Telemetry } from "./evidence.ts";
 import type { GateInput } from "./gates/schema.ts";
 import { withHostFunctions } from "./host-rules.ts";
@@ -25,7 +27,10 @@ import type { CommandInput } from "./request.ts";
 import type { GovernanceStore, HistoryPage, HistoryQuery } from "./store.ts";
 
 export interface GovernanceOptions extends Partial<
-  Pick<GovernorOptions, "now" | "id" | "salt" | "receiptLifetimeMs" | "guardrailIntervalMs" | "wake" | "report">
+  Pick<
+    GovernorOptions,
+    "now" | "id" | "salt" | "receiptLifetimeMs" | "guardrailIntervalMs" | "wake" | "background" | "report"
+  >
 > {
   readonly store: GovernanceStore;
   readonly gates?: readonly GateInput[];
@@ -34,6 +39,8 @@ export interface GovernanceOptions extends Partial<
   /** Functions behind gates and policies of type `custom`, by the names that the rules call them. */
   readonly customGates?: CustomGates;
   readonly customPolicies?: CustomPolicies;
+  /** Who is told of what happens: webhooks, audit sinks, whatever reads the log. */
+  readonly subscribers?: readonly Subscriber[];
   /** Left out: nothing is measured, and policies that ask for measurements say that they are missing. */
   readonly telemetry?: Telemetry;
 }
@@ -131,8 +138,13 @@ export const createGovernance = (options: GovernanceOptions) => {
   const store = withCurrentShape(options.store);
   const { telemetry = measuresNothing, now = Date.now, id = uuidv7 } = options;
   const policySet = rulesOf(options);
+  const { subscribers = [], report = () => undefined } = options;
+  const outbox = createOutbox({ store, subscribers, now, random: Math.random, report });
+  /** Scopes that this process has gone through from end to end: from then on it knows what it has not delivered. */
+  const caughtUp = new Set<string>();
   const governor = createGovernor({
     ...options,
+    ...(subscribers.length === 0 ? {} : { outbox }),
     policySet,
     telemetry,
     now,
@@ -268,28 +280,34 @@ export const createGovernance = (options: GovernanceOptions) => {
       return verifier.result();
     },
     /**
-     * Does what time has brought about in one scope: scheduled changes, ramp steps, guardrails. A host without alarms
-     * calls it on a timer; twice does nothing twice.
+     * Does what time has brought about in one scope: scheduled changes, ramp steps, guardrails, and deliveries that are
+     * to be tried again or that a crash has left. A host without alarms calls it on a timer; twice does nothing twice.
      *
      * @returns when to call again, in ms since the epoch; null when only a command can change anything
      */
     tick: async (scope: Scope = defaultScope): Promise<number | null> => {
-      const wakes: number[] = [];
+      const wakes: (number | null)[] = [];
+      const key = scopeKey(scope);
+      const goesThroughAll = subscribers.length > 0 && !caughtUp.has(key);
       let cursor: string | null = null;
       do {
         const page: Awaited<ReturnType<GovernanceStore["list"]>> = await store.list(scope, {
-          states: lifecycleStates.filter((state) => state !== "Archived"),
+          ...(goesThroughAll ? {} : { states: lifecycleStates.filter((state) => state !== "Archived") }),
           limit: limits.heavyPageRows,
           ...(cursor === null ? {} : { cursor }),
         });
-        for (const { ref } of page.items) {
-          const next = await governor.tick(ref);
-          if (next !== null) wakes.push(next);
-        }
+        for (const { ref } of page.items) wakes.push(await governor.tick(ref));
         cursor = page.next;
       } while (cursor !== null);
-      return wakes.length === 0 ? null : Math.min(...wakes);
+      caughtUp.add(key);
+      // The clock has nothing to do with what is archived; a subscriber that is away may still have to hear of it.
+      const behind = outbox.troubles().filter(({ ref }) => scopeKey(ref) === key);
+      for (const { ref } of behind) wakes.push(await outbox.drain(ref));
+      const times = wakes.filter((time) => time !== null);
+      return times.length === 0 ? null : Math.min(...times);
     },
+    /** Subscribers that do not take what they are given, as far as this process knows. */
+    troubles: () => outbox.troubles(),
   };
 };
 

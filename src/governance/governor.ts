@@ -34,6 +34,7 @@ import { lookUp } from "./look-up.ts";
 import { namedPeople, withReferences } from "./references.ts";
 import { fingerprintOf, parseAnswer, receiptKeyOf } from "./receipts.ts";
 import type { CommandInput } from "./request.ts";
+import type { Outbox } from "../delivery/outbox.ts";
 
 /** One request to change something, as it left the boundary: parsed, authenticated, and not yet judged. */
 export interface CommandRequest {
@@ -67,8 +68,8 @@ export interface Governor {
   /** What would stand in the way of a move; nothing is written anywhere. */
   evaluate(question: DryRunRequest): Promise<DryRun | null>;
   /**
-   * Does what the clock has to do about an experiment: scheduled changes, ramp steps, guardrails. Doing it twice, or
-   * early, changes nothing.
+   * Does what the clock has to do about an experiment: scheduled changes, ramp steps, guardrails, and what a crash has
+   * left undelivered. Doing it twice, or early, changes nothing.
    *
    * @returns when to call again, in ms since the epoch; null when only a command can change anything
    */
@@ -98,6 +99,10 @@ export interface GovernorOptions {
    * does not happen is harmless, the reverse is not.
    */
   readonly wake?: (ref: ExperimentRef, at: number) => Promise<void>;
+  /** Delivers after every commit, without anybody waiting for it. What a crash leaves undelivered, `tick` delivers. */
+  readonly outbox?: Outbox;
+  /** Keeps work alive that no answer waits for. A platform that ends a process with its last answer needs to be told. */
+  readonly background?: (work: Promise<unknown>) => void;
   /** Gets what went wrong with evidence, in full: the record only says that it is missing. */
   readonly report?: (error: unknown) => void;
 }
@@ -106,6 +111,8 @@ export interface GovernorOptions {
 const attemptsMax = 5;
 const dayMs = 86_400_000;
 const minuteMs = 60_000;
+/** A delivery begins with the end of its commit. If it has not been made by now, nobody is making it. */
+const undeliveredAfterMs = 30_000;
 
 interface Attempt {
   readonly loaded: Loaded | null;
@@ -137,7 +144,8 @@ interface Draft {
 export const createGovernor = (options: GovernorOptions): Governor => {
   const store = withCurrentShape(options.store);
   const { policySet, telemetry, now, id, salt, receiptLifetimeMs = dayMs, report = () => undefined } = options;
-  const { customGates = {}, customPolicies = {}, guardrailIntervalMs = minuteMs, wake } = options;
+  const { customGates = {}, customPolicies = {}, guardrailIntervalMs = minuteMs, wake, outbox } = options;
+  const { background = () => undefined } = options;
   /** One command after another through evidence and decision … */
   const turns = createLocks();
   /** … and one commit after another. A brake takes no turn: it waits for the commit under way and for nothing else. */
@@ -149,6 +157,13 @@ export const createGovernor = (options: GovernorOptions): Governor => {
   /** Commands and brakes of this process in the order they came, and the last brake of each experiment. */
   let order = 0;
   const brakes = createBrakes();
+
+  /** Nobody waits for it. It never rejects, and says when to come back for what could not be delivered. */
+  const deliver = (ref: ExperimentRef): void => {
+    if (outbox === undefined) return;
+    const delivering = outbox.drain(ref).then((at) => (at === null ? undefined : wake?.(ref, at)));
+    background(delivering.catch(report));
+  };
 
   const load = async ({ request, key, receiptKey }: Errand): Promise<Attempt> => {
     const loaded = await store.load(request.ref, {
@@ -278,8 +293,14 @@ export const createGovernor = (options: GovernorOptions): Governor => {
     }
     const at = after === null ? null : nextWake(after.snapshot.state, now(), guardrailIntervalMs);
     if (at !== null && wake !== undefined) await wake(request.ref, at);
-    const result = await store.commit(request.ref, commit);
+    if (outbox !== undefined && wake !== undefined) await wake(request.ref, now() + undeliveredAfterMs);
+    const result = await store.commit(request.ref, commit).catch((error: unknown) => {
+      // It may have been made all the same.
+      deliver(request.ref);
+      throw error;
+    });
     if (result.ok) {
+      deliver(request.ref);
       if (after !== null) memory.set(key, after);
       knownRules.note(key, commit.rules ?? []);
       if (errand.brake) brakes.note(key, (order += 1));
@@ -347,7 +368,17 @@ export const createGovernor = (options: GovernorOptions): Governor => {
     execute,
     evaluate: (question) =>
       evaluateMove(question, { store, policySet, customGates, customPolicies, telemetry, now, report }),
-    tick: (ref) => runClock(ref, { store, telemetry, now, report, guardrailIntervalMs, execute }),
+    async tick(ref) {
+      const undelivered = outbox?.drain(ref);
+      const clock = await runClock(ref, { store, telemetry, now, report, guardrailIntervalMs, execute }).catch(
+        async (error: unknown) => {
+          await undelivered;
+          throw error;
+        },
+      );
+      const times = [clock, (await undelivered) ?? null].filter((time) => time !== null);
+      return times.length === 0 ? null : Math.min(...times);
+    },
   };
 };
 

@@ -230,8 +230,12 @@ export interface GovernanceStore {
    * not compared with the head: whoever delivered knows what was delivered.
    */
   advance(ref: ExperimentRef, subscriber: string, seq: number): Promise<void>;
-  /** Resolves when the store can be read; rejects with the reason when it cannot. */
-  check(): Promise<void>;
+  /**
+   * Resolves when the store can be read; rejects with the reason when it cannot, or when it may lose what it holds.
+   *
+   * @returns what could not be found out, in sentences for whoever runs the deployment
+   */
+  check(): Promise<void | readonly string[]>;
 }
 
 const surfacePrefix = "surface:";

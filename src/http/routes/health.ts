@@ -5,7 +5,12 @@ import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 
 const Status = v.picklist(["healthy", "unhealthy"]);
-const Health = v.object({ status: Status, dependencies: v.record(v.string(), Status) });
+const Health = v.object({
+  status: Status,
+  dependencies: v.record(v.string(), Status),
+  /** What a dependency could not find out about itself, in sentences. */
+  notes: v.exactOptional(v.record(v.string(), v.array(v.string()))),
+});
 
 export const healthRoutes = (dependencies: Dependencies) => {
   const { store, report } = dependencies;
@@ -20,16 +25,18 @@ export const healthRoutes = (dependencies: Dependencies) => {
         answers: { 200: Health, 503: Health },
       },
       async (context) => {
-        const storeStatus = await store.check().then(
-          () => "healthy",
+        const notes = await store.check().then(
+          (found) => [...(found ?? [])],
           (error: unknown) => {
             report(error);
-            return "unhealthy";
+            return null;
           },
         );
+        const status = notes === null ? "unhealthy" : "healthy";
+        const noted = notes === null || notes.length === 0 ? {} : { notes: { [store.name]: notes } };
         return context.json(
-          { status: storeStatus, dependencies: { [store.name]: storeStatus } },
-          storeStatus === "healthy" ? 200 : 503,
+          { status, dependencies: { [store.name]: status }, ...noted },
+          status === "healthy" ? 200 : 503,
         );
       },
     ),

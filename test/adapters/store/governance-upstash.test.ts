@@ -1,0 +1,11 @@
+/** The twenty guarantees on the Upstash store. */
+import { inject } from "vitest";
+import { upstashStore } from "../../../adapters/store/upstash.ts";
+import { describeGovernance } from "../../conformance/governance.suite.ts";
+import { skipWithout } from "../../support/services.ts";
+import { clientOf } from "../../support/upstash/client.ts";
+
+const service = inject("upstash");
+skipWithout(typeof service === "string" ? service : null);
+
+describeGovernance("upstash", async () => upstashStore({ client: clientOf(service) }));
