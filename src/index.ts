@@ -28,6 +28,17 @@ export type { ExperimentRef, Scope } from "./scope.ts";
 
 export { createOutbox, type DeliveryTrouble, type Outbox, type OutboxOptions } from "./delivery/outbox.ts";
 export type { Delivery, Subscriber } from "./delivery/subscriber.ts";
+export { noticeKinds, noticeOf, type Notice, type NoticeKind, type Personal } from "./notices/notice.ts";
+export {
+  webhookMemory,
+  webhookReceiver,
+  type WebhookMemory,
+  type WebhookMessage,
+  type WebhookReceiverOptions,
+} from "./notices/receiver.ts";
+export { parseSecrets, signWebhook, verifyWebhook, type WebhookVerdict } from "./notices/signature.ts";
+export { slackMessage, type SlackMessage } from "./notices/slack.ts";
+export { noticeWebhook, type NoticeWebhookOptions } from "./notices/webhook.ts";
 
 export type { Actor } from "./governance/actor.ts";
 export { sealEvents, verifyChain, createVerifier, type Verification, type Verifier } from "./governance/chain.ts";

@@ -1,6 +1,7 @@
 /** Sends events to Proviso over HTTP: `POST {url}/api/events`. For everything outside the Worker. */
 import { endpoint, globalFetch, type FetchResponse, type Fetcher } from "../../src/fetcher.ts";
 import { batchBytes, batchEvents } from "../../src/evaluation/bounds.ts";
+import { retryAfterMs } from "../../src/retry-after.ts";
 import { addReceipts, encodeBatch, runsOf, type PlacedEvent } from "../../src/events/send.ts";
 import { SinkError } from "../../src/events/sink-error.ts";
 import { trackHealth } from "../../src/events/sink-health.ts";
@@ -22,13 +23,6 @@ const head = '{"events":[';
 const tail = "]}";
 /** Room for the events' commas and the braces around them. */
 const partBytes = batchBytes - batchEvents - head.length - tail.length;
-
-/** `Retry-After` is a number of seconds or an HTTP date (RFC 9110 §10.2.3). */
-const retryAfterMs = (value: string | null, now: number): number | undefined => {
-  if (value === null) return undefined;
-  const ms = /^\d+$/.test(value.trim()) ? Number(value) * 1_000 : Date.parse(value) - now;
-  return Number.isFinite(ms) ? Math.max(0, ms) : undefined;
-};
 
 const isRejection = (value: unknown): value is { readonly index: number; readonly message: string } =>
   typeof value === "object" &&
