@@ -49,6 +49,10 @@ export const limits = {
   commitRules: 200,
   /** One event, state or answer as stored. D1 refuses a row of more than 2,000,000 bytes; the rest is for its columns. */
   storedTextBytes: 1_500_000,
+  /** One line of an exported history: what is stored as text stands in it as text, so every quote in it is escaped. */
+  historyLineBytes: 4 * 1024 * 1024,
+  /** One imported history in one request. */
+  importBytes: 64 * 1024 * 1024,
   dslBytes: 1024 * 1024,
   /** Levels of lists and mappings: the parser recurses, and Workers have small stacks. */
   dslDepth: 64,

@@ -4,7 +4,8 @@ import type { LifecycleState } from "../lifecycle.ts";
 import { limits } from "../limits.ts";
 import type { ExperimentRef } from "../scope.ts";
 import { genesisHead } from "./chain.ts";
-import type { DomainEvent, EventRecord, EventType, PersonalRef } from "./events.ts";
+import { referencesIn } from "./event-references.ts";
+import type { EventRecord, EventType, PersonalRef } from "./events.ts";
 import { peopleOf } from "./state.ts";
 import { checkRef, parseTime, refusal, refuseLongText, refuseUnstorable } from "./store-door.ts";
 import type { Commit, Head, PersonalValue, Receipt, RuleSet, Snapshot } from "./store.ts";
@@ -58,50 +59,6 @@ export interface StorableCommit {
 /** A commit that no input could lead to: its maker is wrong, not what the maker was given. */
 const malformed = (message: string): TypeError => new TypeError(`commit: ${message}`);
 
-type DataOf<Type extends EventType> = Extract<DomainEvent, { type: Type }>["data"];
-
-/**
- * Where each kind of event refers to personal values. A kind that is added does not compile until it says so here:
- * a reference that is forgotten would read as an erased person.
- */
-const referenceMembers = {
-  Created: [],
-  Reopened: [],
-  VersionWritten: ["changeDescription"],
-  ProposalOpened: ["reason", "metadata"],
-  ApprovalGiven: ["reason"],
-  ApprovalDeclined: ["reason"],
-  ApprovalWithdrawn: ["reason"],
-  ProposalEnded: [],
-  ProposalCommented: ["text"],
-  Transitioned: ["reason", "metadata"],
-  Published: ["reason", "metadata"],
-  RampAdvanced: ["reason", "metadata"],
-  RampHeld: ["reason"],
-  RampEnded: [],
-  ScheduleSet: ["reason"],
-  ScheduleCleared: ["reason"],
-  ScheduleFired: [],
-  Killed: ["reason"],
-  Revived: ["reason", "metadata"],
-  GuardrailBroken: [],
-  ChangeDenied: ["reason", "metadata"],
-} as const satisfies { readonly [Type in EventType]: readonly (keyof DataOf<Type>)[] };
-
-const peopleIn = (event: EventRecord): readonly PersonalRef[] => {
-  const members: readonly string[] = referenceMembers[event.type];
-  const named = Object.entries(event.data).flatMap(([member, value]: [string, unknown]) =>
-    members.includes(member) && typeof value === "string" ? [value] : [],
-  );
-  const counted = "gates" in event.data ? event.data.gates.flatMap((gate) => gate.approvedBy ?? []) : [];
-  const asker = "onBehalfOf" in event.data && event.data.onBehalfOf !== undefined ? [event.data.onBehalfOf.ref] : [];
-  const brought =
-    event.type === "VersionWritten" && event.data.provenance !== undefined
-      ? [event.data.provenance.contentBy].flat()
-      : [];
-  return [...new Set([event.actor.ref, ...named, ...counted, ...asker, ...brought])];
-};
-
 const storableEvents = (events: readonly EventRecord[], expect: Head): readonly StorableEvent[] => {
   if (events.length > limits.commitEvents)
     throw refusal("/events", `${events.length} events, at most ${limits.commitEvents}`);
@@ -119,7 +76,7 @@ const storableEvents = (events: readonly EventRecord[], expect: Head): readonly 
       prevHash: event.prevHash,
       hash: event.hash,
       version: event.type === "VersionWritten" ? event.data.version : null,
-      people: peopleIn(event),
+      people: referencesIn(event),
       text,
     };
   });

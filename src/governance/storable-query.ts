@@ -3,7 +3,16 @@ import type { LifecycleState } from "../lifecycle.ts";
 import { limits } from "../limits.ts";
 import type { ExperimentRef, Scope } from "../scope.ts";
 import type { EventType, PersonalRef } from "./events.ts";
-import { checkRef, checkScope, checkText, parseTime, refusal, refuseLongText, refuseUnstorable } from "./store-door.ts";
+import {
+  checkRef,
+  checkScope,
+  checkText,
+  parseTime,
+  refusal,
+  refuseLongText,
+  refuseUnstorable,
+  signaturePattern,
+} from "./store-door.ts";
 import type { Checkpoint, HistoryQuery, ListQuery, LoadOptions, PersonalQuery, RulesQuery } from "./store.ts";
 
 const pageRowsDefault = 100;
@@ -106,8 +115,6 @@ export const storablePersonalQuery = (ref: ExperimentRef, query: PersonalQuery =
   refs: query.refs === undefined ? null : storableRefs(ref, query.refs),
 });
 
-/** An Ed25519 signature is 64 bytes. */
-const signaturePattern = /^[A-Za-z0-9_-]{86}$/;
 /** What a checkpoint says besides the state in it. */
 const checkpointFrameBytes = 16 * 1024;
 

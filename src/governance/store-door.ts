@@ -55,3 +55,6 @@ export const checkRef = (ref: ExperimentRef): void => {
   checkScope(ref);
   checkName("experiment", ref.experiment);
 };
+
+/** An Ed25519 signature as base64url: 64 bytes. The last character has four bits to spare, which are zero: one signature has one text. */
+export const signaturePattern = /^[A-Za-z0-9_-]{85}[AQgw]$/;

@@ -32,7 +32,8 @@ export const isEventRecord = (value: unknown): value is EventRecord =>
 const isVersion = (value: unknown): boolean =>
   isObject(value) && Number.isSafeInteger(value["version"]) && isObject(value["configuration"]);
 
-const isExperimentState = (value: unknown): value is ExperimentState =>
+/** True for a state that can be stored and read again. */
+export const isExperimentState = (value: unknown): value is ExperimentState =>
   isObject(value) &&
   typeof value["shape"] === "number" &&
   value["shape"] <= stateShape &&
