@@ -3,22 +3,11 @@
  * The schema in `migrations/` refuses what must not be, by its primary keys and triggers; this file asks why.
  */
 import { ProvisoError } from "../../src/errors.ts";
-import { genesisHead } from "../../src/governance/chain.ts";
 import { storableCommit, type StorableCommit } from "../../src/governance/storable-commit.ts";
-import {
-  checkCheckpoint,
-  checkPosition,
-  storableHistoryQuery,
-  storableListQuery,
-  storableLoad,
-  storablePageQuery,
-  storablePersonalQuery,
-  storableRefs,
-} from "../../src/governance/storable-query.ts";
-import { checkRef, parseTime } from "../../src/governance/store-door.ts";
 import type { CommitResult, GovernanceStore } from "../../src/governance/store.ts";
 import type { ExperimentRef } from "../../src/scope.ts";
 import * as sqlite from "./sqlite.ts";
+import { readBackResult, sqliteReads } from "./sqlite-reads.ts";
 
 export interface D1Statement {
   bind(...values: unknown[]): D1Statement;
@@ -73,17 +62,8 @@ export const d1Store = (options: D1StoreOptions): GovernanceStore => {
   };
 
   /** Why a commit failed, as the database stands now; null when nothing stands in its way and it did not happen. */
-  const readBack = async (ref: ExperimentRef, commit: StorableCommit): Promise<CommitResult | null> => {
-    const [headRows, ownRows, receiptRows, claimRows] = await batch(sqlite.readBackQueries(ref, commit));
-    if (sqlite.firstOf(sqlite.HeadRow, ownRows) !== null) return { ok: true };
-    if (commit.receipt !== null && sqlite.firstOf(sqlite.ReceiptRow, receiptRows) !== null)
-      return { ok: false, conflict: "receipt" };
-    const head = sqlite.firstOf(sqlite.HeadRow, headRows) ?? genesisHead;
-    if (head.seq !== commit.expect.seq || head.hash !== commit.expect.hash)
-      return { ok: false, conflict: commit.isNew ? "exists" : "stale" };
-    const claimed = sqlite.firstOf(sqlite.ClaimRow, claimRows);
-    return claimed === null ? null : { ok: false, conflict: "claimed", ...claimed };
-  };
+  const readBack = async (ref: ExperimentRef, commit: StorableCommit): Promise<CommitResult | null> =>
+    readBackResult(commit, await batch(sqlite.readBackQueries(ref, commit)));
 
   /** A batch whose answer is lost may still be under way, so one look that finds nothing does not settle it. */
   const readBackTwice = async (ref: ExperimentRef, commit: StorableCommit): Promise<CommitResult | null> => {
@@ -107,26 +87,7 @@ export const d1Store = (options: D1StoreOptions): GovernanceStore => {
   return {
     name,
 
-    async load(ref, query) {
-      const { receipt, actor, now } = storableLoad(ref, query);
-      const [snapshotRows, headRows, peopleRows, ...asked] = await run("load the experiment", [
-        sqlite.snapshotQuery(ref),
-        sqlite.headQuery(ref),
-        sqlite.snapshotPeopleQuery(ref),
-        ...(receipt === null ? [] : [sqlite.receiptQuery(ref, receipt, now)]),
-        ...(actor === null ? [] : [sqlite.actorQuery(ref, actor)]),
-      ]);
-      const snapshot = sqlite.firstOf(sqlite.SnapshotRow, snapshotRows)?.snapshot;
-      const head = sqlite.firstOf(sqlite.HeadRow, headRows);
-      if (snapshot === undefined || head === null) return null;
-      return {
-        snapshot,
-        head,
-        receipt: receipt === null ? null : sqlite.firstOf(sqlite.ReceiptRow, asked[0]),
-        actor: actor === null ? null : (sqlite.firstOf(sqlite.RefRow, asked.at(-1))?.ref ?? null),
-        people: new Map(sqlite.rowsOf(sqlite.PersonRow, peopleRows).map(({ ref: person, value }) => [person, value])),
-      };
-    },
+    ...sqliteReads(run),
 
     async commit(ref, wanted) {
       const commit = storableCommit(ref, wanted);
@@ -144,78 +105,6 @@ export const d1Store = (options: D1StoreOptions): GovernanceStore => {
         }
       }
       throw new ProvisoError("internal", "the store refused the commit", {}, { cause: refusal });
-    },
-
-    async history(ref, query) {
-      const storable = storableHistoryQuery(ref, query);
-      const [rows] = await run("read the history", [sqlite.historyQuery(ref, storable)]);
-      const found = sqlite.rowsOf(sqlite.EventRow, rows);
-      const page = found.slice(0, storable.limit);
-      return {
-        events: page.map(({ event }) => event),
-        next: found.length > page.length ? (page.at(-1)?.event.seq ?? null) : null,
-        people: new Map(page.flatMap(({ people }) => people)),
-      };
-    },
-
-    async list(scope, query) {
-      const { tenant, environment } = scope;
-      const storable = storableListQuery(scope, query);
-      const [rows] = await run("list experiments", [sqlite.listQuery(scope, storable)]);
-      const found = sqlite.rowsOf(sqlite.SnapshotRow, rows);
-      const page = found.slice(0, storable.limit);
-      return {
-        items: page.map(({ experiment, snapshot }) => ({ ref: { tenant, environment, experiment }, snapshot })),
-        next: found.length > page.length ? (page.at(-1)?.experiment ?? null) : null,
-      };
-    },
-
-    async rules(ref, query) {
-      const storable = storablePageQuery(ref, query);
-      const [rows] = await run("read the rules", [sqlite.rulesQuery(ref, storable)]);
-      const found = sqlite.rowsOf(sqlite.RuleRow, rows);
-      const page = found.slice(0, storable.limit);
-      return { rules: page, next: found.length > page.length ? (page.at(-1)?.digest ?? null) : null };
-    },
-
-    async personal(ref, query) {
-      const storable = storablePersonalQuery(ref, query);
-      const [rows] = await run("read personal values", [sqlite.personalQuery(ref, storable)]);
-      const found = sqlite.rowsOf(sqlite.PersonalRow, rows);
-      const page = found.slice(0, storable.limit);
-      return { values: page, next: found.length > page.length ? (page.at(-1)?.ref ?? null) : null };
-    },
-
-    async erase(ref, refs) {
-      await run("erase personal values", sqlite.eraseQueries(ref, storableRefs(ref, refs)));
-    },
-
-    async archive(ref, checkpoint) {
-      checkCheckpoint(ref, checkpoint);
-      const [, , rows] = await run("archive events", sqlite.archiveQueries(ref, checkpoint));
-      return sqlite.firstOf(sqlite.CheckpointRow, rows) !== null;
-    },
-
-    async checkpoint(ref) {
-      checkRef(ref);
-      const [rows] = await run("read the checkpoint", [sqlite.checkpointQuery(ref)]);
-      return sqlite.firstOf(sqlite.CheckpointRow, rows);
-    },
-
-    async sweep(ref, now) {
-      checkRef(ref);
-      await run("remove expired receipts", [sqlite.sweepQuery(ref, parseTime("/now", now))]);
-    },
-
-    async positions(ref) {
-      checkRef(ref);
-      const [rows] = await run("read positions", [sqlite.positionsQuery(ref)]);
-      return new Map(sqlite.rowsOf(sqlite.PositionRow, rows).map(({ subscriber, seq }) => [subscriber, seq]));
-    },
-
-    async advance(ref, subscriber, seq) {
-      checkPosition(ref, subscriber, seq);
-      await run("note a position", [sqlite.advanceQuery(ref, subscriber, seq)]);
     },
 
     async check() {

@@ -361,7 +361,7 @@ describe("d1: cost", () => {
         "events_by_version",
         "snapshots_by_lifecycle",
         "receipts_by_expiry",
-        "personal_actors",
+        "personal_by_name",
       ]),
     );
   });

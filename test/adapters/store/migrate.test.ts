@@ -152,8 +152,9 @@ describe("migrate", () => {
     expect(await store.commit(ref, creation(ref))).toEqual({ ok: true });
     await expect(byWrangler.prepare("DELETE FROM events").run()).rejects.toThrow("proviso:append-only");
     await expect(byWrangler.prepare("UPDATE events SET seq = 7").run()).rejects.toThrow("proviso:append-only");
-    await expect(byWrangler.prepare("INSERT OR REPLACE INTO events SELECT * FROM events").run()).rejects.toThrow(
-      "proviso:head",
-    );
+    const columns = "tenant, environment, experiment, seq, type, at, version, prev_hash, hash, people, record";
+    await expect(
+      byWrangler.prepare(`INSERT OR REPLACE INTO events (${columns}) SELECT ${columns} FROM events`).run(),
+    ).rejects.toThrow("proviso:head");
   }, 60_000);
 });
