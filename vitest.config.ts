@@ -21,7 +21,11 @@ export default defineConfig({
               compatibilityDate: "2026-10-01",
               compatibilityFlags: ["nodejs_compat"],
               d1Databases: ["DB"],
-              durableObjects: { LEDGERS: { className: "LedgerObject", useSQLite: true } },
+              durableObjects: {
+                LEDGERS: { className: "LedgerObject", useSQLite: true },
+                EXPERIMENTS: { className: "HistoryObject", useSQLite: true },
+                REGISTRIES: { className: "RegistryObject", useSQLite: true },
+              },
               queueProducers: { EVENTS: "events", DEAD_LETTERS: "dead-letters" },
               queueConsumers: { events: { maxBatchSize: 10, maxBatchTimeout: 0.05, maxRetries: 3 } },
             },

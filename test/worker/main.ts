@@ -4,6 +4,8 @@ import { consume } from "../../worker/consumer.ts";
 import type { LedgerObject } from "../../worker/ledger-object.ts";
 
 export { LedgerObject } from "../../worker/ledger-object.ts";
+export { RegistryObject } from "../../worker/registry-object.ts";
+export { HistoryObject } from "./history-object.ts";
 
 interface Env {
   readonly LEDGERS: DurableObjectNamespace<LedgerObject>;
