@@ -2,6 +2,7 @@
 import * as v from "valibot";
 import type { CustomGates } from "../../src/governance/custom-gates.ts";
 import type { EventRecord } from "../../src/governance/events.ts";
+import type { ActorKind } from "../../src/governance/gates/schema.ts";
 import type { Telemetry } from "../../src/governance/evidence.ts";
 import { createGovernor, type Governor } from "../../src/governance/governor.ts";
 import type { GovernanceStore } from "../../src/governance/store.ts";
@@ -32,7 +33,7 @@ export interface Person {
 
 /** One process: an application and its governor, with rules of its own over the shared store. */
 export interface Process {
-  readonly as: (actor: string, roles: string, experiment?: string) => Person;
+  readonly as: (actor: string, roles: string, experiment?: string, kind?: ActorKind) => Person;
   readonly governor: Governor;
   readonly author: Person;
   readonly approver: Person;
@@ -93,7 +94,7 @@ export const governedWorld = (
       identity: developmentIdentity({ enabled: true }),
       now: () => time,
     });
-    const as = (actor: string, roles: string, experiment = "checkout"): Person => {
+    const as = (actor: string, roles: string, experiment = "checkout", kind: ActorKind = "human"): Person => {
       const ask = async (
         method: string,
         path: string,
@@ -103,7 +104,7 @@ export const governedWorld = (
         const query = `tenant=${scope.tenant}&environment=${scope.environment}`;
         const response = await app.request(`http://127.0.0.1/api/governance/${experiment}${path}?${query}`, {
           method,
-          headers: { "x-proviso-actor": actor, "x-proviso-roles": roles, ...headers },
+          headers: { "x-proviso-actor": actor, "x-proviso-roles": roles, "x-proviso-actor-kind": kind, ...headers },
           ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
         });
         const answer = v.parse(Body, await response.json());
