@@ -21,6 +21,7 @@ export const bindings = {
   objects: [
     { binding: "EXPERIMENTS", className: "ExperimentObject" },
     { binding: "LEDGERS", className: "LedgerObject" },
+    { binding: "REGISTRIES", className: "RegistryObject" },
   ],
   producers: [
     { binding: "EVENTS", queue: "proviso-events" },

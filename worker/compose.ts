@@ -1,6 +1,9 @@
 /** Puts the parts together. The only file that reads the environment's bindings. */
 import { uuidv7 } from "uuidv7";
 import { d1Store, type D1DatabaseLike } from "../adapters/store/d1.ts";
+import { durableObjectStore, type History, openHistory } from "../adapters/store/durable-object.ts";
+import { openRegistry, type Registry } from "../adapters/store/durable-object-registry.ts";
+import type { ObjectStorage } from "../adapters/store/object-storage.ts";
 import { type Dsl, loadDsl, type LocatedError } from "../src/config/index.ts";
 import type { Persistence } from "../src/config/persistence.ts";
 import { parseDuration } from "../src/duration.ts";
@@ -20,7 +23,7 @@ import type { Identity } from "../src/http/identity.ts";
 import { cloudflareAccessIdentity, jwtIdentity } from "../src/http/jwt-identity.ts";
 import { createRateLimiter, type RateLimiter, type RateLimits } from "../src/http/rate-limit.ts";
 import { parseTokens, tokenIdentity } from "../src/http/token-identity.ts";
-import { defaultScope, type ExperimentRef, refKey } from "../src/scope.ts";
+import { defaultScope, type ExperimentRef, refKey, scopeKey } from "../src/scope.ts";
 import { ledgerFigures } from "../src/ledger/figures.ts";
 import { earlierPlansOf, livePlan, planOf } from "../src/ledger/plan.ts";
 import type { ConsumerDependencies } from "./consumer.ts";
@@ -67,29 +70,18 @@ const openStore = (env: WorkerEnv, persistence: Persistence): GovernanceStore =>
   switch (persistence.type) {
     case "d1":
       return d1Store({ database: databaseOf(env, persistence.database) });
-    case "memory": {
-      // A stub belongs to the request that made it, and this store serves many: each call makes its own.
-      const object = (): ExperimentStub => env.EXPERIMENTS.getByName(memoryObject);
-      return {
+    case "memory":
+      return durableObjectStore({
         name: "memory",
-        load: (ref, options) => object().load(ref, options),
-        history: (ref, query) => object().history(ref, query),
-        list: (scope, query) => object().list(scope, query),
-        rules: (ref, query) => object().rules(ref, query),
-        personal: (ref, query) => object().personal(ref, query),
-        erase: (ref, refs) => object().erase(ref, refs),
-        archive: (ref, checkpoint) => object().archive(ref, checkpoint),
-        checkpoint: (ref) => object().checkpoint(ref),
-        sweep: (ref, now) => object().sweep(ref, now),
-        positions: (ref) => object().positions(ref),
-        advance: (ref, subscriber, seq) => object().advance(ref, subscriber, seq),
-        commit: () => Promise.reject(new TypeError("memory store: only its own object commits to it")),
-        check: async () => {
-          await object().list(defaultScope, { limit: 1 });
-        },
-      };
-    }
+        experiment: () => env.EXPERIMENTS.getByName(memoryObject),
+        registry: () => env.EXPERIMENTS.getByName(memoryObject),
+      });
     case "durableObject":
+      // A stub belongs to the request that made it, and this store serves many: each call makes its own.
+      return durableObjectStore({
+        experiment: (ref) => env.EXPERIMENTS.getByName(refKey(ref)),
+        registry: (scope) => env.REGISTRIES.getByName(scopeKey(scope)),
+      });
     case "upstash":
     case "postgres":
     case "mirror":
@@ -99,6 +91,30 @@ const openStore = (env: WorkerEnv, persistence: Persistence): GovernanceStore =>
       return persistence satisfies never;
   }
 };
+
+/** How soon an object looks whether its registry knows everything, should it have died before it could say so. */
+const catchUpAfterMs = 30_000;
+
+/** The history of an experiment, inside its object. */
+export const historyOf = (
+  env: WorkerEnv,
+  storage: ObjectStorage,
+  wake: (ref: ExperimentRef, at: number) => Promise<void>,
+): History =>
+  openHistory({
+    storage,
+    registry: (scope) => env.REGISTRIES.getByName(scopeKey(scope)),
+    id: () => crypto.randomUUID(),
+    wake: (ref) => wake(ref, Date.now() + catchUpAfterMs),
+    report: reportError,
+  });
+
+/** The registry of a scope, inside its object. */
+export const registryOf = (env: Pick<WorkerEnv, "EXPERIMENTS">, storage: ObjectStorage): Registry =>
+  openRegistry({
+    storage,
+    holding: (question) => env.EXPERIMENTS.getByName(refKey(question.ref)).holding(question),
+  });
 
 const ledgerOf = (env: WorkerEnv, ref: ExperimentRef): LedgerStub => env.LEDGERS.getByName(refKey(ref));
 

@@ -1,27 +1,21 @@
 /** The bindings of the Worker, as `wrangler.toml` names them. Only `compose.ts` reads them. */
+import type { HistoryStub } from "../adapters/store/durable-object.ts";
+import type { Holding, HoldingQuestion, Registry } from "../adapters/store/durable-object-registry.ts";
 import type { CommandAnswer, CommandRequest } from "../src/governance/governor.ts";
 import type { DryRun, DryRunRequest } from "../src/governance/dry-run.ts";
-import type { GovernanceStore } from "../src/governance/store.ts";
+import type { ListPage, ListQuery } from "../src/governance/store.ts";
 import type { CountsOptions, PageOptions } from "../src/http/dependencies.ts";
 import type { LedgerCounts } from "../src/ledger/counts.ts";
 import type { CrossoverPage } from "../src/ledger/crossover.ts";
+import type { Scope } from "../src/scope.ts";
 import type { RecordBatch, RecordReport } from "./ledger-object.ts";
 
 /** What the rest of the Worker may ask of an experiment's object. */
-export interface ExperimentStub extends Pick<
-  GovernanceStore,
-  | "load"
-  | "history"
-  | "list"
-  | "rules"
-  | "personal"
-  | "erase"
-  | "archive"
-  | "checkpoint"
-  | "sweep"
-  | "positions"
-  | "advance"
-> {
+export interface ExperimentStub extends HistoryStub {
+  /** On the memory store, whose one object has all of them. */
+  list(scope: Scope, query?: ListQuery): Promise<ListPage>;
+  /** For the registry of the scope. */
+  holding(question: HoldingQuestion): Promise<Holding>;
   execute(request: CommandRequest): Promise<CommandAnswer>;
   evaluate(question: DryRunRequest): Promise<DryRun | null>;
 }
@@ -45,6 +39,7 @@ export interface WorkerEnv {
   readonly DB: D1Database;
   readonly EXPERIMENTS: ObjectNamespace<ExperimentStub>;
   readonly LEDGERS: ObjectNamespace<LedgerStub>;
+  readonly REGISTRIES: ObjectNamespace<Registry>;
   readonly EVENTS: Queue<string>;
   readonly DEAD_LETTERS: Queue;
   /** Set by the dev command and by nothing else. */

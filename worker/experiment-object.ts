@@ -1,28 +1,16 @@
 /** One Durable Object per experiment: the place where its changes are put in order. */
 import { DurableObject } from "cloudflare:workers";
 import dslText from "../.proviso/proviso.yaml";
+import { answering, type History, type HistoryStub } from "../adapters/store/durable-object.ts";
+import type { Holding, HoldingQuestion } from "../adapters/store/durable-object-registry.ts";
 import { memoryStore } from "../adapters/store/memory.ts";
 import { ProvisoError } from "../src/errors.ts";
 import { type CommandAnswer, type CommandRequest, createGovernor, type Governor } from "../src/governance/governor.ts";
-import type { PersonalRef } from "../src/governance/events.ts";
 import type { DryRun, DryRunRequest } from "../src/governance/dry-run.ts";
-import type {
-  Checkpoint,
-  GovernanceStore,
-  HistoryPage,
-  HistoryQuery,
-  ListPage,
-  ListQuery,
-  Loaded,
-  LoadOptions,
-  PersonalPage,
-  PersonalQuery,
-  RulesPage,
-  RulesQuery,
-} from "../src/governance/store.ts";
-import type { ExperimentRef, Scope } from "../src/scope.ts";
+import type { GovernanceStore, ListPage, ListQuery } from "../src/governance/store.ts";
+import type { Scope } from "../src/scope.ts";
 import { createAlarms, type Alarms } from "./alarms.ts";
-import { governorOptions, readDsl, storeOf } from "./compose.ts";
+import { governorOptions, historyOf, readDsl, storeOf } from "./compose.ts";
 import type { ExperimentStub, WorkerEnv } from "./env.ts";
 import { reportError } from "./report.ts";
 
@@ -32,6 +20,8 @@ import { reportError } from "./report.ts";
  */
 export class ExperimentObject extends DurableObject<WorkerEnv> implements ExperimentStub {
   readonly #store: GovernanceStore;
+  /** Where histories are kept in their own objects. */
+  readonly #history: History | null;
   readonly #governor: Governor;
   readonly #alarms: Alarms;
 
@@ -39,7 +29,10 @@ export class ExperimentObject extends DurableObject<WorkerEnv> implements Experi
     super(context, env);
     const read = readDsl(dslText, env);
     if (!read.ok) throw new ProvisoError("invalid-dsl", "the DSL of this deployment is not valid");
-    this.#store = read.dsl.governance.persistence.type === "memory" ? memoryStore() : storeOf(env, read.dsl);
+    const { type } = read.dsl.governance.persistence;
+    this.#history =
+      type === "durableObject" ? historyOf(env, context.storage, (ref, at) => this.#alarms.wake(ref, at)) : null;
+    this.#store = this.#history ?? (type === "memory" ? memoryStore() : storeOf(env, read.dsl));
     this.#governor = createGovernor({
       ...governorOptions(env, read.dsl, this.#store),
       wake: (ref, at) => this.#alarms.wake(ref, at),
@@ -47,7 +40,11 @@ export class ExperimentObject extends DurableObject<WorkerEnv> implements Experi
     this.#alarms = createAlarms({
       storage: context.storage,
       now: Date.now,
-      tick: (ref) => this.#governor.tick(ref),
+      tick: async (ref) => {
+        const next = await this.#governor.tick(ref);
+        await this.#history?.catchUp(ref);
+        return next;
+      },
       report: reportError,
     });
   }
@@ -73,47 +70,57 @@ export class ExperimentObject extends DurableObject<WorkerEnv> implements Experi
     return this.#governor.evaluate(question);
   }
 
-  load(ref: ExperimentRef, options?: LoadOptions): Promise<Loaded | null> {
-    return this.#store.load(ref, options);
-  }
-
-  history(ref: ExperimentRef, query?: HistoryQuery): Promise<HistoryPage> {
-    return this.#store.history(ref, query);
-  }
-
+  /** Of the whole scope: this object's own memory, or what the registry says. */
   list(scope: Scope, query?: ListQuery): Promise<ListPage> {
     return this.#store.list(scope, query);
   }
 
-  rules(ref: ExperimentRef, query?: RulesQuery): Promise<RulesPage> {
-    return this.#store.rules(ref, query);
+  async holding(question: HoldingQuestion): Promise<Holding> {
+    if (this.#history === null) throw new TypeError("this object holds no claims of its own");
+    return this.#history.holding(question);
   }
 
-  personal(ref: ExperimentRef, query?: PersonalQuery): Promise<PersonalPage> {
-    return this.#store.personal(ref, query);
+  load(...args: Parameters<HistoryStub["load"]>): ReturnType<HistoryStub["load"]> {
+    return answering(() => this.#store.load(...args), reportError);
   }
 
-  erase(ref: ExperimentRef, refs: readonly PersonalRef[]): Promise<void> {
-    return this.#store.erase(ref, refs);
+  commit(...args: Parameters<HistoryStub["commit"]>): ReturnType<HistoryStub["commit"]> {
+    return answering(() => this.#store.commit(...args), reportError);
   }
 
-  archive(ref: ExperimentRef, checkpoint: Checkpoint): Promise<boolean> {
-    return this.#store.archive(ref, checkpoint);
+  history(...args: Parameters<HistoryStub["history"]>): ReturnType<HistoryStub["history"]> {
+    return answering(() => this.#store.history(...args), reportError);
   }
 
-  checkpoint(ref: ExperimentRef): Promise<Checkpoint | null> {
-    return this.#store.checkpoint(ref);
+  rules(...args: Parameters<HistoryStub["rules"]>): ReturnType<HistoryStub["rules"]> {
+    return answering(() => this.#store.rules(...args), reportError);
   }
 
-  sweep(ref: ExperimentRef, now: string): Promise<void> {
-    return this.#store.sweep(ref, now);
+  personal(...args: Parameters<HistoryStub["personal"]>): ReturnType<HistoryStub["personal"]> {
+    return answering(() => this.#store.personal(...args), reportError);
   }
 
-  positions(ref: ExperimentRef): Promise<ReadonlyMap<string, number>> {
-    return this.#store.positions(ref);
+  erase(...args: Parameters<HistoryStub["erase"]>): ReturnType<HistoryStub["erase"]> {
+    return answering(() => this.#store.erase(...args), reportError);
   }
 
-  advance(ref: ExperimentRef, subscriber: string, seq: number): Promise<void> {
-    return this.#store.advance(ref, subscriber, seq);
+  archive(...args: Parameters<HistoryStub["archive"]>): ReturnType<HistoryStub["archive"]> {
+    return answering(() => this.#store.archive(...args), reportError);
+  }
+
+  checkpoint(...args: Parameters<HistoryStub["checkpoint"]>): ReturnType<HistoryStub["checkpoint"]> {
+    return answering(() => this.#store.checkpoint(...args), reportError);
+  }
+
+  sweep(...args: Parameters<HistoryStub["sweep"]>): ReturnType<HistoryStub["sweep"]> {
+    return answering(() => this.#store.sweep(...args), reportError);
+  }
+
+  positions(...args: Parameters<HistoryStub["positions"]>): ReturnType<HistoryStub["positions"]> {
+    return answering(() => this.#store.positions(...args), reportError);
+  }
+
+  advance(...args: Parameters<HistoryStub["advance"]>): ReturnType<HistoryStub["advance"]> {
+    return answering(() => this.#store.advance(...args), reportError);
   }
 }

@@ -1,31 +1,17 @@
 /** One Durable Object per scope that knows its experiments and who holds which claim. Named by `scopeKey` of the scope. */
 import { DurableObject } from "cloudflare:workers";
-import {
-  type Holding,
-  type HoldingQuestion,
-  openRegistry,
-  type Registry,
-  type Report,
-  type Reservation,
-  type Reserved,
-} from "../adapters/store/durable-object-registry.ts";
+import type { Registry, Report, Reservation, Reserved } from "../adapters/store/durable-object-registry.ts";
 import type { ListPage, ListQuery } from "../src/governance/store.ts";
-import { refKey, type Scope } from "../src/scope.ts";
+import type { Scope } from "../src/scope.ts";
+import { registryOf } from "./compose.ts";
+import type { WorkerEnv } from "./env.ts";
 
-/** The part of the Worker's bindings that is used. */
-interface Env {
-  readonly EXPERIMENTS: { getByName(name: string): { holding(question: HoldingQuestion): Promise<Holding> } };
-}
-
-export class RegistryObject extends DurableObject<Env> implements Registry {
+export class RegistryObject extends DurableObject<WorkerEnv> implements Registry {
   readonly #registry: Registry;
 
-  constructor(context: DurableObjectState, env: Env) {
+  constructor(context: DurableObjectState, env: WorkerEnv) {
     super(context, env);
-    this.#registry = openRegistry({
-      storage: context.storage,
-      holding: (question) => env.EXPERIMENTS.getByName(refKey(question.ref)).holding(question),
-    });
+    this.#registry = registryOf(env, context.storage);
   }
 
   reserve(reservation: Reservation): Promise<Reserved> {

@@ -27,7 +27,7 @@ import { sqliteMigrations } from "./sqlite-migrations.ts";
 import { answerCharactersMax, readBackResult, sqliteReads } from "./sqlite-reads.ts";
 
 /** What an experiment's object does for the rest of the Worker, and its registry. */
-export interface History extends Omit<GovernanceStore, "name"> {
+export interface History extends GovernanceStore {
   /** What it holds of these claims, once every attempt that is asked about is decided. */
   holding(question: HoldingQuestion): Promise<Holding>;
   /** Tells the registry what it does not know yet: after a crash, or while the registry was away. */
@@ -47,7 +47,11 @@ export interface HistoryOptions {
   readonly wake: (ref: ExperimentRef) => Promise<void>;
   /** Gets what went wrong on the way to the registry after the commit had been made. */
   readonly report?: (error: unknown) => void;
+  /** For health reports. Default: `durable-object`. */
+  readonly name?: string;
 }
+
+const defaultName = "durable-object";
 
 /** What the registry must be told, and what it has been told. A row with a difference is the outbox. */
 const standingTable = `
@@ -122,7 +126,7 @@ const heldQuery = (ref: ExperimentRef, claims: readonly string[]): sqlite.Query 
 
 /** The history of one experiment, inside its object. Nothing else may write to the object's database. */
 export const openHistory = (options: HistoryOptions): History => {
-  const { storage, id, wake, report = () => undefined } = options;
+  const { storage, id, wake, report = () => undefined, name = defaultName } = options;
   const run = runIn(storage);
   const schemaOf = checkSchema(storage, historySchema);
   const reads = sqliteReads(async (_what, queries) => {
@@ -278,6 +282,7 @@ export const openHistory = (options: HistoryOptions): History => {
 
   return {
     ...reads,
+    name,
     async load(ref, query) {
       const loaded = await reads.load(ref, query);
       await tellIfPossible(ref);
@@ -370,6 +375,9 @@ const remoteOperations = [
   "rules",
   "personal",
   "erase",
+  "archive",
+  "checkpoint",
+  "sweep",
   "positions",
   "advance",
 ] as const satisfies readonly (keyof GovernanceStore)[];
@@ -409,7 +417,7 @@ export interface DurableObjectStoreOptions {
  * });
  */
 export const durableObjectStore = (options: DurableObjectStoreOptions): GovernanceStore => {
-  const { experiment, registry, name = "durable-object" } = options;
+  const { experiment, registry, name = defaultName } = options;
   const ask = async <Value>(
     ref: ExperimentRef,
     question: (object: HistoryStub) => Promise<Answer<Value>>,
@@ -434,6 +442,9 @@ export const durableObjectStore = (options: DurableObjectStoreOptions): Governan
     rules: (ref, query) => ask(ref, (object) => object.rules(ref, query)),
     personal: (ref, query) => ask(ref, (object) => object.personal(ref, query)),
     erase: (ref, refs) => ask(ref, (object) => object.erase(ref, refs)),
+    archive: (ref, checkpoint) => ask(ref, (object) => object.archive(ref, checkpoint)),
+    checkpoint: (ref) => ask(ref, (object) => object.checkpoint(ref)),
+    sweep: (ref, now) => ask(ref, (object) => object.sweep(ref, now)),
     positions: (ref) => ask(ref, (object) => object.positions(ref)),
     advance: (ref, subscriber, seq) => ask(ref, (object) => object.advance(ref, subscriber, seq)),
     list,

@@ -25,7 +25,7 @@ export type PersistenceType = keyof typeof typeNames;
 export const openable = {
   memory: true,
   d1: true,
-  durableObject: false,
+  durableObject: true,
   upstash: false,
   postgres: false,
   mirror: false,

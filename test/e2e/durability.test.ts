@@ -10,6 +10,7 @@ import { readEvent } from "../../src/governance/stored.ts";
 import type { EventRecord } from "../../src/governance/events.ts";
 import { ask, type Server, start, startServer, temporaryDirectory } from "./server.ts";
 
+const Listed = v.array(v.object({ experimentName: v.string(), revision: v.number() }));
 const Page = v.object({ events: v.array(v.unknown()), next: v.nullable(v.number()) });
 
 /** The whole history over HTTP, read back as events. */
@@ -114,7 +115,7 @@ interface Attempt {
   readonly revision?: unknown;
 }
 
-describe("SIGKILL in the middle", () => {
+describe.each(["d1", "durableObject"])("SIGKILL in the middle, histories in %s", (type) => {
   const clients = 8;
   const attemptsEach = 25;
 
@@ -145,7 +146,16 @@ describe("SIGKILL in the middle", () => {
     { timeout: 180_000 },
     async () => {
       const directory = await temporaryDirectory();
-      let server = await startServer(directory.path);
+      const dsl = join(directory.path, "proviso.yaml");
+      await writeFile(
+        dsl,
+        `governance:
+  persistence: { type: ${type} }
+  approvalGates: [{ type: manual, from: PendingApproval, to: Approved }]
+`,
+      );
+      const state = join(directory.path, "state");
+      let server = await startServer(state, dsl);
       try {
         const names = Array.from({ length: clients }, (_none, index) => `killed-${index}`);
         await Promise.all(names.map((name) => start(server.url, name)));
@@ -161,7 +171,7 @@ describe("SIGKILL in the middle", () => {
         expect(answered).toBeLessThan(clients * attemptsEach);
         expect(unanswered.length).toBeGreaterThan(0);
 
-        server = await startServer(directory.path);
+        server = await startServer(state, dsl);
         for (const [index, name] of names.entries()) {
           const moves = movesIn(await expectWhole(server.url, name)).slice(3);
           const known = (attempts[index] ?? [])
@@ -188,6 +198,14 @@ describe("SIGKILL in the middle", () => {
           expect(answer).toMatchObject({ status: 200, body: { newState: to } });
           expect(movesIn(await expectWhole(server.url, experiment)).slice(3)).toHaveLength(known + 1);
           expect(before.length).toBeLessThanOrEqual(known + 1);
+        }
+        // And the listing says what the histories say.
+        const { body } = await ask(server.url, "author", "GET", "");
+        const listed = v.parse(Listed, body["experiments"]);
+        expect(listed.map(({ experimentName }) => experimentName)).toEqual(names);
+        for (const { experimentName, revision } of listed) {
+          const { body: shown } = await ask(server.url, "author", "GET", experimentName);
+          expect(revision).toBe(shown["revision"]);
         }
       } finally {
         await server.kill();

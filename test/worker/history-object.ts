@@ -82,4 +82,16 @@ export class HistoryObject extends DurableObject<Env> implements HistoryStub {
   advance(...args: Parameters<HistoryStub["advance"]>): ReturnType<HistoryStub["advance"]> {
     return answering(() => this.#history.advance(...args), unheard);
   }
+
+  archive(...args: Parameters<HistoryStub["archive"]>): ReturnType<HistoryStub["archive"]> {
+    return answering(() => this.#history.archive(...args), unheard);
+  }
+
+  checkpoint(...args: Parameters<HistoryStub["checkpoint"]>): ReturnType<HistoryStub["checkpoint"]> {
+    return answering(() => this.#history.checkpoint(...args), unheard);
+  }
+
+  sweep(...args: Parameters<HistoryStub["sweep"]>): ReturnType<HistoryStub["sweep"]> {
+    return answering(() => this.#history.sweep(...args), unheard);
+  }
 }

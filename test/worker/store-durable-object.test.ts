@@ -30,5 +30,6 @@ describeStore("durable-object", async () => ({
     update: attack("update"),
     delete: attack("delete"),
     rules: attack("rules"),
+    checkpoint: attack("checkpoint"),
   },
 }));
