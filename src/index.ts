@@ -26,6 +26,8 @@ export { limits } from "./limits.ts";
 export { ProvisoError, errorCodes, type ErrorCode } from "./errors.ts";
 export type { ExperimentRef, Scope } from "./scope.ts";
 
+export { auditRecord, auditText, type AuditRecord } from "./audit/record.ts";
+export { auditTrail, type AuditOptions, type AuditSink } from "./audit/sink.ts";
 export { createOutbox, type DeliveryTrouble, type Outbox, type OutboxOptions } from "./delivery/outbox.ts";
 export type { Delivery, Subscriber } from "./delivery/subscriber.ts";
 export { noticeKinds, noticeOf, type Notice, type NoticeKind, type Personal } from "./notices/notice.ts";
