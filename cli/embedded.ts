@@ -64,12 +64,15 @@ export interface EmbeddedWorker {
 
 const host = "127.0.0.1";
 
-/** The secret that the DSL takes its tokens or keys from, if it does. */
-const tokenSecret = (dslText: string, environment: EmbeddedOptions["environment"]): readonly string[] => {
+/** The secrets that the DSL names: of tokens or keys, and of stores. */
+const namedSecrets = (dslText: string, environment: EmbeddedOptions["environment"]): readonly string[] => {
   const loaded = loadDsl(dslText, { file: "proviso.yaml", environment });
-  if (!loaded.ok || loaded.value.governance.auth.type === "development") return [];
-  const { secret } = loaded.value.governance.auth;
-  return secret === undefined ? [] : [secret];
+  if (!loaded.ok) return [];
+  const { auth, persistence } = loaded.value.governance;
+  const stores = persistence.type === "mirror" ? [persistence.primary, ...persistence.followers] : [persistence];
+  return [...(auth.type === "development" ? [] : [auth]), ...stores].flatMap((named) =>
+    "secret" in named && named.secret !== undefined ? [named.secret] : [],
+  );
 };
 
 /** Values of the environment that the DSL mentions, and no others: they become bindings of the Worker. */
@@ -84,7 +87,7 @@ export const mentionedValues = (
   ]);
   const names = new Set([
     ...[...dslText.matchAll(/\$\{([A-Za-z_][A-Za-z0-9_]*)/g)].map((match) => match[1] ?? ""),
-    ...tokenSecret(dslText, environment),
+    ...namedSecrets(dslText, environment),
   ]);
   return Object.fromEntries(
     [...names].flatMap((name) => {

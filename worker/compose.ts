@@ -29,6 +29,7 @@ import { earlierPlansOf, livePlan, planOf } from "../src/ledger/plan.ts";
 import type { ConsumerDependencies } from "./consumer.ts";
 import type { ExperimentStub, LedgerStub, WorkerEnv } from "./env.ts";
 import { createPlanCache, type PlanCache } from "./plans.ts";
+import { openPostgres, type StorePlace } from "./postgres.ts";
 import { reportError } from "./report.ts";
 
 export type ReadDsl =
@@ -62,11 +63,36 @@ const objectName = (dsl: Dsl, ref: ExperimentRef): string =>
 
 const memoryObject = "memory";
 
-export const storeOf = (env: WorkerEnv, dsl: Dsl): GovernanceStore =>
-  withCurrentShape(openStore(env, dsl.governance.persistence));
+/** The value of a secret or variable. @param path the member of the DSL that names it */
+const secretOf = (env: WorkerEnv, name: string, path: string): string => {
+  const value: unknown = Reflect.get(env, name);
+  if (typeof value === "string") return value;
+  throw new ProvisoError("invalid-dsl", `${path} names ${name}, which is not set in this deployment`);
+};
+
+const isHyperdrive = (binding: unknown): binding is { readonly connectionString: string } =>
+  typeof binding === "object" &&
+  binding !== null &&
+  "connectionString" in binding &&
+  typeof binding.connectionString === "string";
+
+const postgresAddress = (env: WorkerEnv, persistence: Extract<Persistence, { readonly type: "postgres" }>): string => {
+  const { connectionString, secret, hyperdrive } = persistence;
+  if (connectionString !== undefined) return connectionString;
+  if (secret !== undefined) return secretOf(env, secret, "governance.persistence.secret");
+  const binding: unknown = hyperdrive === undefined ? undefined : Reflect.get(env, hyperdrive);
+  if (isHyperdrive(binding)) return binding.connectionString;
+  throw new ProvisoError(
+    "invalid-dsl",
+    `governance.persistence.hyperdrive names ${hyperdrive ?? "nothing"}, which is not a Hyperdrive binding of this Worker`,
+  );
+};
+
+export const storeOf = (env: WorkerEnv, dsl: Dsl, place: StorePlace = "request"): GovernanceStore =>
+  withCurrentShape(openStore(env, dsl.governance.persistence, place));
 
 /** `openable` in `src/config/persistence.ts` says which types have a store here: the two change together. */
-const openStore = (env: WorkerEnv, persistence: Persistence): GovernanceStore => {
+const openStore = (env: WorkerEnv, persistence: Persistence, place: StorePlace): GovernanceStore => {
   switch (persistence.type) {
     case "d1":
       return d1Store({ database: databaseOf(env, persistence.database) });
@@ -76,6 +102,8 @@ const openStore = (env: WorkerEnv, persistence: Persistence): GovernanceStore =>
         experiment: () => env.EXPERIMENTS.getByName(memoryObject),
         registry: () => env.EXPERIMENTS.getByName(memoryObject),
       });
+    case "postgres":
+      return openPostgres(postgresAddress(env, persistence), persistence.schema, place);
     case "durableObject":
       // A stub belongs to the request that made it, and this store serves many: each call makes its own.
       return durableObjectStore({
@@ -83,7 +111,6 @@ const openStore = (env: WorkerEnv, persistence: Persistence): GovernanceStore =>
         registry: (scope) => env.REGISTRIES.getByName(scopeKey(scope)),
       });
     case "upstash":
-    case "postgres":
     case "mirror":
     case "custom":
       throw new ProvisoError("invalid-dsl", `this Worker opens no store of type ${persistence.type}`);

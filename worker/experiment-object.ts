@@ -32,7 +32,7 @@ export class ExperimentObject extends DurableObject<WorkerEnv> implements Experi
     const { type } = read.dsl.governance.persistence;
     this.#history =
       type === "durableObject" ? historyOf(env, context.storage, (ref, at) => this.#alarms.wake(ref, at)) : null;
-    this.#store = this.#history ?? (type === "memory" ? memoryStore() : storeOf(env, read.dsl));
+    this.#store = this.#history ?? (type === "memory" ? memoryStore() : storeOf(env, read.dsl, "object"));
     this.#governor = createGovernor({
       ...governorOptions(env, read.dsl, this.#store),
       wake: (ref, at) => this.#alarms.wake(ref, at),

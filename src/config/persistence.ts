@@ -27,7 +27,7 @@ export const openable = {
   d1: true,
   durableObject: true,
   upstash: false,
-  postgres: false,
+  postgres: true,
   mirror: false,
   custom: true,
 } as const satisfies Readonly<Record<PersistenceType, boolean>>;

@@ -78,6 +78,11 @@ test("the secret with the tokens reaches the Worker where the DSL names it, and 
     OTHER: "[1]",
   });
   expect(mentionedValues("governance: { auth: { type: development } }", environment)).toEqual({});
+  const mirror = "{ type: mirror, primary: { type: postgres, secret: OTHER }, followers: [{ type: d1 }] }";
+  for (const persistence of ["{ type: postgres, secret: OTHER }", mirror])
+    expect(Object.keys(mentionedValues(`governance: { persistence: ${persistence} }`, environment))).toEqual(
+      mirror === persistence ? [] : ["OTHER"],
+    );
 });
 
 describe("a state directory has one server at a time", () => {

@@ -270,6 +270,18 @@ const experiment = fc.record(
 );
 
 const persistence = fc.oneof(
+  fc.oneof(
+    fc.record(
+      {
+        type: fc.constantFrom("postgres", "sql").chain(anyCase),
+        connectionString: fc.constantFrom("postgres://app:p%40ss@db.example.com:6432/app", "postgresql://localhost/a"),
+        schema: fc.constantFrom("proviso", "experiments_1"),
+      },
+      { requiredKeys: ["type", "connectionString"] },
+    ),
+    fc.record({ type: anyCase("postgres"), secret: fc.constant("DATABASE_URL") }),
+    fc.record({ type: anyCase("postgres"), hyperdrive: fc.constant("HYPERDRIVE") }),
+  ),
   fc.record(
     {
       type: fc.constantFrom("memory", "inMemory", "d1", "sql").chain(anyCase),

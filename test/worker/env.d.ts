@@ -2,6 +2,7 @@ declare namespace Cloudflare {
   /** The bindings of the `worker` project in vitest.config.ts. */
   interface Env {
     DB: D1Database;
+    HYPERDRIVE: Hyperdrive;
   }
 }
 

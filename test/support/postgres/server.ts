@@ -7,7 +7,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import { PGLiteSocketServer } from "@electric-sql/pglite-socket";
-import postgres from "postgres";
 
 export interface PostgresServer {
   readonly url: string;
@@ -48,22 +47,17 @@ const servant = (): { readonly uid: number; readonly gid: number } | undefined =
   return { uid: id("-u"), gid: id("-g") };
 };
 
-/** Says yes as soon as a query is answered; a server that has ended says why. */
-const ready = async (url: string, child: ChildProcess, said: () => string): Promise<void> => {
-  for (let attempt = 0; attempt < 200; attempt += 1) {
-    if (child.exitCode !== null) throw new Error(`PostgreSQL ended at once: ${said()}`);
-    const client = postgres(url, { max: 1, connect_timeout: 2, onnotice: () => undefined });
-    try {
-      await client`SELECT 1`;
-      return;
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    } finally {
-      await client.end({ timeout: 1 });
-    }
-  }
-  throw new Error(`PostgreSQL does not answer: ${said()}`);
-};
+/** Resolves when the server says that it is ready; one that has ended instead says why. */
+const ready = (child: ChildProcess): Promise<void> =>
+  new Promise((resolve, reject) => {
+    let log = "";
+    child.once("error", reject);
+    child.once("exit", () => reject(new Error(`PostgreSQL ended at once: ${log}`)));
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      log = (log + text).slice(-4_096);
+      if (log.includes("ready to accept connections")) resolve();
+    });
+  });
 
 /** A cluster of its own in a directory of its own, on loopback alone, ended by its process id also when this throws. */
 export const startPostgres = async (): Promise<PostgresServer> => {
@@ -94,12 +88,8 @@ export const startPostgres = async (): Promise<PostgresServer> => {
       stdio: ["ignore", "ignore", "pipe"],
     });
     child = started;
-    let log = "";
-    started.stderr.setEncoding("utf8").on("data", (text: string) => {
-      log = (log + text).slice(-4_096);
-    });
-    const url = `postgres://proviso@127.0.0.1:${port}/postgres`;
-    await ready(url, started, () => log);
+    await ready(started);
+    const url = `postgres://proviso:any@127.0.0.1:${port}/postgres`;
     return { url, port, stop };
   } catch (error) {
     await stop();
@@ -114,7 +104,7 @@ export const startEmbedded = async (): Promise<PostgresServer> => {
   const server = new PGLiteSocketServer({ db: database, port, host: "127.0.0.1", maxConnections: 20 });
   await server.start();
   return {
-    url: `postgres://postgres@127.0.0.1:${port}/postgres?sslmode=disable`,
+    url: `postgres://postgres:any@127.0.0.1:${port}/postgres?sslmode=disable`,
     port,
     async stop() {
       await server.stop();

@@ -1,0 +1,15 @@
+/** The database behind the Hyperdrive binding of the `worker` project, with the migrations applied. */
+import { env } from "cloudflare:workers";
+import postgres, { type Sql } from "postgres";
+import governance from "../../adapters/store/migrations/postgres/0001_governance.sql?raw";
+import { migratePostgres } from "../../adapters/store/postgres-migrate.ts";
+
+export const migrations = [{ name: "0001_governance.sql", sql: governance }];
+
+export const address = (): string => env.HYPERDRIVE.connectionString;
+
+export const openClient = (max = 1): Sql => postgres(address(), { max, fetch_types: false, onnotice: () => undefined });
+
+export const migrated = async (client: Sql): Promise<void> => {
+  await migratePostgres(client, migrations);
+};
