@@ -1,7 +1,10 @@
 /** What is particular to Redis over HTTP: lost answers, replicas, eviction, limits, and what is sent. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import ioredis from "ioredis";
 import * as v from "valibot";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { upstashStore } from "../../../adapters/store/upstash.ts";
 import { canonicalJson, sha256Hex } from "../../../src/canonical.ts";
 import { personalValue } from "../../../src/governance/personal.ts";
@@ -28,6 +31,9 @@ import { skipWithout } from "../../support/services.ts";
 import { clientOf, commandTo } from "../../support/upstash/client.ts";
 import { type Fault, type Proxy, startProxy } from "../../support/upstash/proxy.ts";
 import { type RedisServer, redisMissing, startRedis } from "../../support/upstash/redis-server.ts";
+
+// A guard against hanging, not a measurement: several servers are started here.
+vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 
 const missing = redisMissing();
 skipWithout(missing);
@@ -204,19 +210,28 @@ describe("a lost connection in the middle of a commit", () => {
     }
   });
 
-  test("with Redis itself gone: unavailable, and there again afterwards", async () => {
-    const own = await startRedis();
+  test("with Redis itself gone: unavailable, and all there when it is back", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "proviso-redis-"));
+    const durable = ["--appendonly", "yes", "--appendfsync", "always", "--dir", folder];
+    let own = await startRedis(durable);
     const through = await startProxy({ port: own.port, token });
     try {
       const store = storeTo(quickly, through, own);
       const { ref, base } = await started(store);
       await own.stop();
-      await expect(store.commit(ref, next(base))).rejects.toMatchObject({ code: "store-unavailable" });
+      const commit = next(base, { receipt: receipt("key") });
+      await expect(store.commit(ref, commit)).rejects.toMatchObject({ code: "store-unavailable" });
       await expect(store.load(ref)).rejects.toMatchObject({ code: "store-unavailable" });
       await expect(store.check()).rejects.toMatchObject({ code: "store-unavailable" });
+      own = await startRedis(durable, own);
+      await vi.waitFor(() => store.check(), { timeout: 10_000 });
+      expect((await store.load(ref))?.head).toEqual(base.head);
+      expect(await store.commit(ref, commit)).toEqual({ ok: true });
+      expect(await wholeHistory(store, ref)).toHaveLength(3);
     } finally {
       await through.close();
       await own.stop();
+      await rm(folder, { recursive: true, force: true });
     }
   });
 });

@@ -110,7 +110,7 @@ const Commands = v.array(v.unknown());
 const CommandInfo = v.tupleWithRest([v.string(), v.number(), v.array(v.string())], v.unknown());
 
 export const startProxy = async ({ port, token, user, replicaPort }: ProxyOptions): Promise<Proxy> => {
-  const connect = (at: number, as = user): InstanceType<typeof ioredis.Redis> => {
+  const connect = async (at: number, as = user): Promise<InstanceType<typeof ioredis.Redis>> => {
     const redis = new ioredis.Redis({
       host: "127.0.0.1",
       port: at,
@@ -118,15 +118,18 @@ export const startProxy = async ({ port, token, user, replicaPort }: ProxyOption
       maxRetriesPerRequest: 0,
       enableAutoPipelining: false,
       enableReadyCheck: false,
+      enableOfflineQueue: false,
+      lazyConnect: true,
       ...(as === undefined ? {} : { username: as.name, password: as.password }),
     });
     // A lost connection is the answer of the request that meets it.
     redis.on("error", () => undefined);
+    await redis.connect();
     return redis;
   };
-  const primary = connect(port);
-  const operator = connect(port, undefined);
-  const replica = replicaPort === undefined ? null : connect(replicaPort, undefined);
+  const primary = await connect(port);
+  const operator = await connect(port, undefined);
+  const replica = replicaPort === undefined ? null : await connect(replicaPort, undefined);
   const wanted = Buffer.from(token);
   let requests = 0;
 

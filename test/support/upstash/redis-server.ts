@@ -48,8 +48,11 @@ const answers = async (port: number): Promise<boolean> => {
 const attemptsMax = 200;
 
 /** @param options further command-line options, e.g. `["--maxmemory-policy", "allkeys-lru"]` */
-export const startRedis = async (options: readonly string[] = []): Promise<RedisServer> => {
-  const port = await freePort();
+export const startRedis = async (
+  options: readonly string[] = [],
+  wanted: { readonly port?: number } = {},
+): Promise<RedisServer> => {
+  const port = wanted.port ?? (await freePort());
   const place = ["--port", String(port), "--bind", "127.0.0.1"];
   // Nothing on disk, and a replica that asks is served at once.
   const fixed = [...place, "--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"];
