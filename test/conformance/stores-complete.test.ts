@@ -30,7 +30,7 @@ const imports = (caller: Source, adapter: Source): boolean =>
 
 /** Comments aside, and at the beginning of a line: not a mention, and nothing that is called under a condition. */
 const calls =
-  (suite: "describeStore" | "describeGovernance") =>
+  (suite: "describeStore" | "describeGovernance" | "describeFaults" | "describeRaces") =>
   ({ text }: Source): boolean =>
     new RegExp(`^${suite}\\(`, "m").test(text);
 
@@ -63,6 +63,11 @@ describe("stores", () => {
   test("are all tried on the twenty guarantees of governance", () => {
     const sources = sourcesUnder(adapters, ".ts");
     expect(untested(sources, sourcesUnder(join(root, "test"), ".test.ts"), calls("describeGovernance"))).toEqual([]);
+  });
+
+  test("are all tried with a fault at every await", () => {
+    const sources = sourcesUnder(adapters, ".ts");
+    expect(untested(sources, sourcesUnder(join(root, "test"), ".test.ts"), calls("describeFaults"))).toEqual([]);
   });
 
   const adapter: Source = {

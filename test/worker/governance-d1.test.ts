@@ -1,6 +1,10 @@
 /** The twenty guarantees on the D1 store, inside workerd. */
 import { d1Store } from "../../adapters/store/d1.ts";
+import { describeFaults } from "../conformance/faults.suite.ts";
 import { describeGovernance } from "../conformance/governance.suite.ts";
 import { migratedDatabase } from "./d1.ts";
 
-describeGovernance("d1", async () => d1Store({ database: await migratedDatabase() }));
+const makeStore = async () => d1Store({ database: await migratedDatabase() });
+
+describeGovernance("d1", makeStore);
+describeFaults("d1", makeStore);

@@ -1,4 +1,8 @@
 import { memoryStore } from "../../../adapters/store/memory.ts";
+import { describeFaults } from "../../conformance/faults.suite.ts";
 import { describeGovernance } from "../../conformance/governance.suite.ts";
 
-describeGovernance("memory", () => Promise.resolve(memoryStore()));
+const makeStore = () => Promise.resolve(memoryStore());
+
+describeGovernance("memory", makeStore);
+describeFaults("memory", makeStore);
