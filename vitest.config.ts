@@ -1,6 +1,9 @@
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
+/** Long proofs run only with `npm run proof`; tests learn it by `inject`, which works inside workerd as well. */
+const provide = { proof: process.env["PROVISO_PROOF"] === "1" };
+
 export default defineConfig({
   test: {
     // Drivers of databases close their sockets when they are done, and the platform's then reject what is still waiting to read.
@@ -12,6 +15,7 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: ["test/worker/**", "test/e2e/**"],
           globalSetup: ["./test/support/upstash/global.ts"],
+          provide,
         },
       },
       {
@@ -38,6 +42,7 @@ export default defineConfig({
           name: "worker",
           include: ["test/worker/**/*.test.ts"],
           globalSetup: ["./test/support/upstash/global.ts", "./test/support/postgres/global.ts"],
+          provide,
           // A guard against hanging, not a measurement: machines are shared, and a store is asked thousands of times.
           testTimeout: 30_000,
         },

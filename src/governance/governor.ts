@@ -393,7 +393,8 @@ const isBrake = (command: CommandInput): boolean => {
 
 /**
  * A start that was asked for before a brake must not undo it: whoever asked had not seen it. Brakes of this process are
- * known by their order; one of another process shows in the state that the first attempt saw.
+ * known by their order; one of another process shows in the state that the first attempt saw. That state may have been
+ * remembered and old, and then a start is refused once that could have gone through: the safe mistake of the two.
  */
 const checkBrake = (errand: Errand, state: ExperimentState | null, lastBrake: number): CommandAnswer | null => {
   const { command } = errand.request;
@@ -401,8 +402,10 @@ const checkBrake = (errand: Errand, state: ExperimentState | null, lastBrake: nu
   // On a state from which the move is impossible the command cannot have been meant: that was old knowledge.
   if (errand.seen === null || !canTransition(errand.seen, command.to)) errand.seen = state.lifecycle;
   if (state.lifecycle !== "Paused" || !isServing(command.to)) return null;
+  // Whoever names the very state that is paused has seen the pause.
+  if (errand.request.ifMatch !== undefined && errand.request.ifMatch !== "*") return null;
   if (errand.seen === "Paused" && lastBrake < errand.order) return null;
-  return refusal("invalid-transition", "the experiment was paused after this was asked for: look, and ask again", {
+  return refusal("invalid-transition", "the experiment was paused and this had not seen it: look, and ask again", {
     currentState: state.lifecycle,
     allowedTransitions: allowedTransitions(state.lifecycle),
   });

@@ -70,6 +70,11 @@ describe("stores", () => {
     expect(untested(sources, sourcesUnder(join(root, "test"), ".test.ts"), calls("describeFaults"))).toEqual([]);
   });
 
+  test("are all raced on, and judged by a checker of linearizability", () => {
+    const sources = sourcesUnder(adapters, ".ts");
+    expect(untested(sources, sourcesUnder(join(root, "test"), ".test.ts"), calls("describeRaces"))).toEqual([]);
+  });
+
   const adapter: Source = {
     path: join(adapters, "example.ts"),
     text: "export const exampleStore = (): GovernanceStore => build();\nexport const helper = 1;\n",

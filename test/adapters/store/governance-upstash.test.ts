@@ -3,6 +3,7 @@ import { inject } from "vitest";
 import { upstashStore } from "../../../adapters/store/upstash.ts";
 import { describeFaults } from "../../conformance/faults.suite.ts";
 import { describeGovernance } from "../../conformance/governance.suite.ts";
+import { describeRaces } from "../../conformance/races.suite.ts";
 import { skipWithout } from "../../support/services.ts";
 import { clientOf } from "../../support/upstash/client.ts";
 
@@ -13,3 +14,4 @@ const makeStore = async () => upstashStore({ client: clientOf(service) });
 
 describeGovernance("upstash", makeStore);
 describeFaults("upstash", makeStore);
+describeRaces("upstash", makeStore);

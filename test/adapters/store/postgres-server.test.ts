@@ -4,7 +4,9 @@ import type { Sql } from "postgres";
 import { migratePostgres } from "../../../adapters/store/postgres-migrate.ts";
 import { postgresStore } from "../../../adapters/store/postgres.ts";
 import type { CommitResult } from "../../../src/governance/store.ts";
+import { describeFaults } from "../../conformance/faults.suite.ts";
 import { describeGovernance } from "../../conformance/governance.suite.ts";
+import { describeRaces } from "../../conformance/races.suite.ts";
 import { describeStore, type StoreUnderTest } from "../../conformance/store.suite.ts";
 import { commitAll, expectValid, wholeHistory, wholeList } from "../../conformance/store/under-test.ts";
 import { after, creation, freshRef, freshScope, next, receipt } from "../../support/governance.ts";
@@ -43,6 +45,8 @@ const underTest = async (): Promise<StoreUnderTest> => ({
 
 describeStore("postgres", underTest);
 describeGovernance("postgres", () => Promise.resolve(postgresStore({ client: world.client })));
+describeFaults("postgres", () => Promise.resolve(postgresStore({ client: world.client })));
+describeRaces("postgres", () => Promise.resolve(postgresStore({ client: world.client })));
 
 const won = (results: readonly CommitResult[]): number => results.filter((result) => result.ok).length;
 

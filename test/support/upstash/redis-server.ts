@@ -1,7 +1,10 @@
 /** A real redis-server as a child process on a free port of the loopback, ended by its process id. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import ioredis from "ioredis";
 
@@ -54,8 +57,10 @@ export const startRedis = async (
 ): Promise<RedisServer> => {
   const port = wanted.port ?? (await freePort());
   const place = ["--port", String(port), "--bind", "127.0.0.1"];
-  // Nothing on disk, and a replica that asks is served at once.
-  const fixed = [...place, "--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"];
+  // Nothing on disk but what a replica receives, and a replica that asks is served at once.
+  const folder = await mkdtemp(join(tmpdir(), "proviso-redis-"));
+  const memory = ["--dir", folder, "--save", "", "--appendonly", "no"];
+  const fixed = [...place, ...memory, "--repl-diskless-sync-delay", "0"];
   const child = spawn("redis-server", [...fixed, ...options], { stdio: "ignore" });
   const failed = new Promise<never>((_resolve, reject) => {
     child.once("error", reject);
@@ -68,6 +73,7 @@ export const startRedis = async (
   const stop = async (): Promise<void> => {
     process.off("exit", orphaned);
     await end(child);
+    await rm(folder, { recursive: true, force: true });
   };
   try {
     for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
