@@ -7,6 +7,7 @@ import {
   createGovernor,
   type Governor,
 } from "../../src/governance/governor.ts";
+import { etagOf } from "../../src/governance/present.ts";
 import type { CommandInput } from "../../src/governance/request.ts";
 import type { GovernanceStore } from "../../src/governance/store.ts";
 import { replay } from "../../src/governance/evolve.ts";
@@ -31,7 +32,7 @@ const governorOn = (store: GovernanceStore, world: World = {}): Governor => {
 };
 
 const write: CommandInput = { type: "WriteVersion", configuration: checkout(), createOnly: false };
-const move = (to: "PendingApproval" | "Approved" | "Running" | "Paused" | "Draft"): CommandInput => ({
+const move = (to: "PendingApproval" | "Approved" | "Running" | "Ramping" | "Paused" | "Draft"): CommandInput => ({
   type: "Transition",
   to,
 });
@@ -271,6 +272,23 @@ describe("races", () => {
     done.abort();
     await Promise.all(writers);
     expect(new Set(answers)).toEqual(new Set(["done"]));
+  });
+
+  test("a pause of another process is not undone by whoever has not seen it, and is by whoever names it", async () => {
+    const store = memoryStore();
+    const [one, other] = [governorOn(store), governorOn(store)];
+    await one.execute(request(write));
+    for (const to of ["PendingApproval", "Approved", "Running"] as const) await one.execute(request(move(to)));
+    const paused = await other.execute(request(move("Paused")));
+    // The first process still remembers Running, and cannot know when the pause came.
+    expect(codeOf(await one.execute(request(move("Ramping"))))).toBe("invalid-transition");
+    expect(codeOf(await one.execute(request(move("Ramping"))))).toBe("done");
+    await other.execute(request(move("Paused")));
+    const { etag } = paused.ok ? paused : { etag: "" };
+    expect(codeOf(await one.execute(request(move("Running"), { ifMatch: etag })))).toBe("precondition-failed");
+    const loaded = await store.load(ref);
+    const present = loaded === null ? "" : etagOf(loaded.snapshot);
+    expect(codeOf(await one.execute(request(move("Running"), { ifMatch: present })))).toBe("done");
   });
 });
 
