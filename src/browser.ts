@@ -6,4 +6,5 @@ export {
   type ExperimentsHealth,
   type ExperimentsOptions,
 } from "./evaluation/experiments.ts";
+export { flushWhenHidden, type PageOptions } from "./exposure/page.ts";
 export type { Implementations, Trial, TrialOptions } from "./evaluation/trial.ts";

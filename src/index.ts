@@ -3,6 +3,21 @@
  * browsers, `proviso/hono` the HTTP application; stores and sinks have an entry each.
  */
 export * from "./browser.ts";
+export { createBackpressure, type Backpressure, type BackpressureOptions } from "./exposure/backpressure.ts";
+export type { ExposureOptions } from "./exposure/decorator.ts";
+export {
+  createExperiments,
+  type BoundExperiments,
+  type Experiments,
+  type ExperimentsOptions,
+} from "./exposure/experiments.ts";
+export { firstOf, fromContext, type Identified, type IdentityProvider, type Subject } from "./exposure/identity.ts";
+export { createRedactor, redactingSink, type IdRedaction, type Redaction } from "./exposure/redact.ts";
+export type { ShadowCounts, ShadowOptions } from "./exposure/shadow.ts";
+export type { ExposureSemantics, FullTrial, FullTrialOptions, Variants } from "./exposure/trial.ts";
+export type { WithExposureOptions } from "./exposure/with-exposure.ts";
+export { createEventBuffer, type EventBuffer, type EventBufferOptions } from "./events/buffer.ts";
+export type { EventBody } from "./events/exposure.ts";
 export { allocateBuckets } from "./evaluation/allocation.ts";
 export { isCloudEvent, readCloudEvent, toCloudEvent, type CloudEvent } from "./events/cloud-event.ts";
 export type { Envelope, EnvelopeInput, EnvelopeType, Exposure, Outcome } from "./events/envelope.ts";
