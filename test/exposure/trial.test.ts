@@ -107,23 +107,23 @@ describe("objects", () => {
     expect([served.fee, served.name]).toEqual([0.1, "adyen"]);
     expect("fee" in served).toBe(true);
     expect(Object.keys(served)).toEqual(Object.keys(adyen));
-    expect({ ...served }).toEqual({ ...adyen });
+    expect(Object.entries(served)).toEqual(Object.entries(adyen));
     expect(served).toBeInstanceOf(Adyen);
     served.calls = 7;
     expect(adyen.calls).toBe(7);
-    expect(served.charge).toBe(served.charge);
+    expect(Reflect.get(served, "charge")).toBe(Reflect.get(served, "charge"));
   });
 
   test("an exposure is recorded at the first use, and not by looking", async () => {
     const { trial, told } = setUp();
     const served = trial.for(treated);
-    const { charge } = served;
-    expect(String(Object.getPrototypeOf(served) === Adyen.prototype)).toBe("true");
+    expect(Object.getPrototypeOf(served) === Adyen.prototype).toBe(true);
+    expect(Reflect.get(served, "charge")).toBeTypeOf("function");
     // Awaiting looks for `then`; printing looks for symbols.
-    expect(await served).toBe(served);
+    expect((await Promise.resolve(served)) === served).toBe(true);
     expect(await told()).toEqual([]);
-    charge(1);
-    charge(1);
+    served.charge(1);
+    served.charge(1);
     expect(await told()).toEqual(["Exposure treatment"]);
   });
 
@@ -170,7 +170,7 @@ describe("objects", () => {
       get price() {
         return boom();
       },
-      pay: (_: number) => boom(),
+      pay: (cents: number) => (cents > 0 ? boom() : ""),
     };
     const served = experiments.trial<typeof control>("checkout", { control, treatment }).for(treated);
     expect([served.pay(5), served.price]).toEqual(["control 5", 1]);
@@ -506,9 +506,11 @@ describe("time limits", () => {
   test("what comes after the limit is heard by nobody, a rejection included", async () => {
     const { promise, reject } = Promise.withResolvers<string>();
     const { trial, limits, told } = setUp(100, () => promise, "throw");
-    const answer = expect(trial.for(treated)()).rejects.toThrow("no answer within 100 ms");
+    const answer = trial
+      .for(treated)()
+      .catch((error: unknown) => String(error));
     await limits.advance(100);
-    await answer;
+    expect(await answer).toBe("VariantTimeout: no answer within 100 ms");
     reject(new Error("late"));
     await limits.advance(1);
     expect(await told()).toEqual(["Exposure treatment", "Error treatment VariantTimeout → thrown"]);
@@ -532,9 +534,9 @@ describe("time limits", () => {
       .trial("checkout", { control: stuck, treatment: stuck }, { limitMs: 50, startTimer: clock.startTimer })
       .for(treated)();
     expect(await items.next()).toEqual({ value: 1, done: false });
-    const second = expect(items.next()).rejects.toThrow("no answer within 50 ms");
+    const second = items.next().catch((error: unknown) => String(error));
     await clock.advance(50);
-    await second;
+    expect(await second).toBe("VariantTimeout: no answer within 50 ms");
     expect(await told()).toEqual(["Exposure treatment", "Error treatment VariantTimeout → thrown"]);
   });
 });

@@ -25,9 +25,9 @@ export const world = (change: Partial<ExperimentRule> = {}, options: Partial<Exp
     },
     sink,
     now: clock.now,
-    buffer: { startTimer: clock.startTimer, random: () => 0 },
     onError: (error) => errors.push(error),
     ...options,
+    buffer: { startTimer: clock.startTimer, random: () => 0, ...options.buffer },
   });
   /** What arrived, short: `Exposure treatment`, `Error treatment RangeError → control`. */
   const told = async (): Promise<readonly string[]> => {
