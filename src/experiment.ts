@@ -71,6 +71,9 @@ const RampSchema = v.strictObject({
 /** What a guardrail does when its bound is broken: to RolledBack, to Paused, or only a notice. */
 export const guardrailActions = ["rollBack", "pause", "notify"] as const;
 
+/** What missing evidence means for a change. */
+export const onMissingChoices = ["allow", "hold", "deny"] as const;
+
 const GuardrailSchema = v.pipe(
   v.strictObject({
     metric: NameSchema,
@@ -80,9 +83,13 @@ const GuardrailSchema = v.pipe(
     /** Bound on variant − control; with `relative`, on that difference as a share of control. */
     maximumIncrease: v.optional(v.pipe(v.number(), v.finite("a finite number"), v.minValue(0, "0 or more"))),
     relative: v.optional(v.boolean()),
+    /** Count and continuous: a subject's total beyond it counts as it. Without one a single subject decides. */
+    cap: v.optional(v.pipe(v.number(), v.finite("a finite number"), v.gtValue(0, "above 0"))),
     /** Exposed subjects that each arm needs before the guardrail may act. */
     minimumSample: v.optional(v.pipe(v.number(), v.integer("a whole number"), v.minValue(1, "1 or more")), 100),
     onViolation: v.optional(v.picklist(guardrailActions, guardrailActions.join(", ")), "rollBack"),
+    /** What follows for a change that lets more people in when it cannot be read. Default: hold, or allow for notify. */
+    onMissing: v.optional(v.picklist(onMissingChoices, onMissingChoices.join(", "))),
   }),
   v.check(
     ({ maximum, maximumIncrease }) => (maximum === undefined) !== (maximumIncrease === undefined),
@@ -92,6 +99,8 @@ const GuardrailSchema = v.pipe(
     ({ relative, maximumIncrease }) => relative === undefined || maximumIncrease !== undefined,
     "relative beside maximumIncrease only",
   ),
+  v.check(({ kind, cap }) => kind === "binary" || cap !== undefined, "a cap beside the kind count or continuous"),
+  v.check(({ kind, cap }) => kind !== "binary" || cap === undefined, "a cap beside the kind count or continuous only"),
 );
 
 const InstantSchema = v.pipe(

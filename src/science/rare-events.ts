@@ -10,13 +10,7 @@
  * 2021, §3).
  */
 import betainc from "@stdlib/math-base-special-betainc";
-import {
-  defaultConcentration,
-  logBayesFactor,
-  type SequentialTest,
-  sequentialLook,
-  sequentialStart,
-} from "./sequential-srm.ts";
+import { logBayesFactor, type SequentialTest, sequentialLook, sequentialStart } from "./sequential-srm.ts";
 import type { Limits } from "./confidence-sequence.ts";
 
 /**
@@ -31,6 +25,12 @@ export const rareEventStart = sequentialStart;
 /** One look at the converted subjects of each arm so far. */
 export const rareEventLook: (test: SequentialTest, converted: readonly number[]) => SequentialTest = sequentialLook;
 
+/**
+ * The prior of the limits: as if ten subjects had been as the null says. The sample ratio's hundred look for small gaps in
+ * large numbers; a limit on a rare event must also see five events where one would be too many.
+ */
+export const limitConcentration = 10;
+
 /** ln P(B > x) for B ~ Beta(a, b). −Infinity where no double holds it: then there is no evidence to speak of. */
 const logUpperTail = (x: number, a: number, b: number): number => Math.log(betainc(x, a, b, true, true));
 
@@ -44,7 +44,7 @@ export const logEvidenceAbove = (
   events: number,
   nonEvents: number,
   probability: number,
-  concentration: number = defaultConcentration,
+  concentration: number = limitConcentration,
 ): number => {
   if (!(probability >= 0 && probability <= 1)) throw new RangeError(`probability: ${probability} must be 0 to 1`);
   if (probability === 0) return events > 0 ? Infinity : 0;
@@ -57,12 +57,13 @@ export const logEvidenceAbove = (
   );
 };
 
-/** Halvings of an interval: past this the ends are neighbouring doubles, near enough. */
-const halvings = 60;
+/** Of a limit, beside itself: nobody reads more. */
+const precision = 1e-9;
+const halvingsMax = 200;
 
 /** The largest probability up to which every null is rejected. */
 const lowerLimit = (events: number, nonEvents: number, alpha: number): number => {
-  // One event alone says nothing: against a null that goes to 0 its evidence stays below 1.
+  // One event alone says nothing: against a null that goes to 0 its evidence stays bounded.
   if (events < 2) return 0;
   const wanted = -Math.log(alpha);
   let low = 0;
@@ -71,9 +72,8 @@ const lowerLimit = (events: number, nonEvents: number, alpha: number): number =>
     // Nothing but events: the null next to 1 is the last to be rejected.
     high = 1 - Number.EPSILON;
   }
-  for (let step = 0; step < halvings; step += 1) {
+  for (let step = 0; step < halvingsMax && high - low > precision * high; step += 1) {
     const middle = (low + high) / 2;
-    if (middle <= low || middle >= high) break;
     if (logEvidenceAbove(events, nonEvents, middle) >= wanted) low = middle;
     else high = middle;
   }

@@ -231,6 +231,7 @@ const watched = {
   kind: fc.constant("binary" as const),
   minimumSample: fc.integer({ min: 1 }),
   onViolation: fc.constantFrom(...guardrailActions),
+  onMissing: fc.constantFrom(...onMissingChoices),
 };
 const guardrail = fc.oneof(
   fc.record({ ...watched, maximum: share }, { requiredKeys: ["metric", "maximum"] }),

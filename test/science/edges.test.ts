@@ -76,7 +76,7 @@ describe("rare events", () => {
   test("evidence is the Bayes factor of the sample ratio test, over the half above the null", () => {
     // Half of the prior lies above a null of one half, and after 40 of 60 nearly all of the posterior.
     const evidence = logEvidenceAbove(40, 20, 0.5);
-    const twoSided = logBayesFactor([40, 20], [0.5, 0.5]);
+    const twoSided = logBayesFactor([40, 20], [0.5, 0.5], 10);
     expect(evidence).toBeGreaterThan(twoSided);
     expect(evidence).toBeLessThan(twoSided + Math.log(2));
     expect(logEvidenceAbove(20, 40, 0.5)).toBeLessThan(0);

@@ -17,7 +17,7 @@ const compliance: Readonly<Record<OnMissing, boolean | null>> = { allow: true, h
  */
 export const judgeMissing = (
   { severity, onMissing }: Judged,
-  context: PolicyContext,
+  context: Pick<PolicyContext, "trafficAfter" | "servedTraffic">,
   what: string,
   evidence: Readonly<Record<string, EvidenceItem>>,
 ): PolicyVerdict => {

@@ -1,7 +1,7 @@
 /** Policies as a configuration names them: what must be true for a change. One file a rule beside this one judges them. */
 import * as v from "valibot";
 import { DurationSchema, parseDuration } from "../../duration.ts";
-import { ConfigurationSchema } from "../../experiment.ts";
+import { ConfigurationSchema, onMissingChoices } from "../../experiment.ts";
 import { limits } from "../../limits.ts";
 import { NameSchema } from "../../scope.ts";
 import { changeKinds } from "../events.ts";
@@ -12,7 +12,7 @@ export const severities = ["Critical", "Error", "Warning"] as const;
 /** Critical blocks; Error and Warning are recorded. */
 export type Severity = (typeof severities)[number];
 
-export const onMissingChoices = ["allow", "hold", "deny"] as const;
+export { onMissingChoices };
 export type OnMissing = (typeof onMissingChoices)[number];
 
 /** A policy on pausing or rolling back would hold the brake, so there is none. */
