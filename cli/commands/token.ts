@@ -17,7 +17,8 @@ export const token: Command = {
 a hash: whoever reads it cannot use it.
 
 Roles: viewer, editor, approver, operator, admin, and any that your gates name. Applications have keys of their own:
-ingest (send events) or evaluate (read rules).`,
+ingest (send events), evaluate (read rules), or browser for one that a page carries (send exposures, which guardrails do
+not look at).`,
   options: {
     id: { value: "NAME", help: "who it is for, as the history shows it" },
     roles: { value: "a,b", help: "roles, separated by commas" },

@@ -13,9 +13,15 @@ export const messageEvents = 200;
 /** UTF-8 bytes of one message: Cloudflare Queues take 128 KB, of which some goes to metadata. */
 export const messageBytes = 120_000;
 
-const head = `{"v":${messageVersion},"events":[`;
+/**
+ * Whose key sent the events of a message. Whoever takes them in says it, never the sender: a browser's key is there for
+ * everybody to read, so it may say that somebody was exposed and nothing else, and guardrails do not look at it.
+ */
+export type Sender = "server" | "browser";
+
+const headOf = (sender: Sender): string =>
+  `{"v":${messageVersion},${sender === "browser" ? '"from":"browser",' : ""}"events":[`;
 const tail = "]}";
-const wrapperBytes = head.length + tail.length;
 
 /** One event as JSON text, with the number of its UTF-8 bytes. */
 export interface EncodedEvent {
@@ -52,7 +58,12 @@ export const encodeEvent = (event: EnvelopeInput): EncodedEvent | UnencodableEve
  * Packs encoded events into message bodies, in order, each at most {@link messageEvents} events and
  * {@link messageBytes} bytes. Any event that {@link encodeEvent} lets through fits.
  */
-export function* packMessages(events: Iterable<EncodedEvent>): Generator<string, void, undefined> {
+export function* packMessages(
+  events: Iterable<EncodedEvent>,
+  sender: Sender = "server",
+): Generator<string, void, undefined> {
+  const head = headOf(sender);
+  const wrapperBytes = head.length + tail.length;
   let texts: string[] = [];
   let bytes = wrapperBytes;
   for (const event of events) {
@@ -86,12 +97,19 @@ export const encodeMessages = (events: readonly EnvelopeInput[]): Iterable<strin
 
 const excerpt = (text: string): string => JSON.stringify(text.slice(0, 80));
 
+/** The envelopes of one message, and whose key sent them. */
+export interface DecodedMessage {
+  readonly sender: Sender;
+  /** Not yet validated: each is checked alone, so that one bad event spoils no other. */
+  readonly events: readonly unknown[];
+}
+
 /**
- * The envelopes of one message, not yet validated: each is checked alone, so that one bad event spoils no other.
+ * What is in one message.
  *
  * @throws TypeError when the text is not such a message, with what was found
  */
-export const decodeMessage = (text: string): readonly unknown[] => {
+export const readMessage = (text: string): DecodedMessage => {
   let message: unknown;
   try {
     message = JSON.parse(text);
@@ -106,5 +124,9 @@ export const decodeMessage = (text: string): readonly unknown[] => {
   }
   const events: unknown = message.events;
   if (!Array.isArray(events)) throw new TypeError(`queue message: "events" is not a list: ${excerpt(text)}`);
-  return events;
+  // Whatever else it may say one day, it is not a server's.
+  return { sender: "from" in message ? "browser" : "server", events };
 };
+
+/** The envelopes of {@link readMessage} alone. */
+export const decodeMessage = (text: string): readonly unknown[] => readMessage(text).events;

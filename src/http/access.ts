@@ -96,6 +96,7 @@ const admitting =
     const admission = await countingFailures(request, rateLimits?.failures, () => identity.admit(request, use));
     count(rateLimits?.dataPlane, [admission.tenant, admission.environment, admission.key]);
     withinPin(admission, context.get("scope"));
+    context.set("sender", admission.sender ?? "server");
   };
 
 /** Establishes who asks, and refuses whoever asks too often, lacks the roles or the key, or asks outside their scope. */

@@ -1,5 +1,6 @@
 /** What the HTTP app is given. It knows no platform: a Worker, Node or a test hands these in. */
 import { ProvisoError } from "../errors.ts";
+import type { Sender } from "../events/message.ts";
 import type { Actor } from "../governance/actor.ts";
 import { withCurrentShape } from "../governance/current-shape.ts";
 import type { Governor } from "../governance/governor.ts";
@@ -78,5 +79,11 @@ export const withDefaults = (dependencies: AppDependencies): Dependencies => ({
 
 /** What middleware has established by the time a route runs. */
 export interface AppEnvironment {
-  Variables: { readonly actor: Actor; readonly pin: ScopePin; readonly scope: Scope };
+  Variables: {
+    readonly actor: Actor;
+    readonly pin: ScopePin;
+    readonly scope: Scope;
+    /** Of a data-plane request: whose key it came with. */
+    readonly sender: Sender;
+  };
 }

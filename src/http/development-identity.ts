@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { ProvisoError } from "../errors.ts";
 import { actorKinds } from "../governance/gates/schema.ts";
 import { NameSchema } from "../scope.ts";
-import type { Identity } from "./identity.ts";
+import { browserRole, type Identity } from "./identity.ts";
 
 /** Printable, without commas and quotes that could pass for a list; `system:` is the product's own prefix. */
 export const ActorIdSchema = v.pipe(
@@ -33,7 +33,7 @@ const read = <Schema extends v.GenericSchema>(
 
 /**
  * Believes `X-Proviso-Actor`, `X-Proviso-Roles` (comma-separated) and `X-Proviso-Actor-Kind`, and lets every
- * application in. `enabled` is set by the dev command alone; everywhere else, and for any address but loopback,
+ * application in; one that says `X-Proviso-Key: browser` as a page. `enabled` is set by the dev command alone; everywhere else, and for any address but loopback,
  * nobody gets in.
  */
 export const developmentIdentity = ({ enabled }: { readonly enabled: boolean }): Identity => {
@@ -62,7 +62,7 @@ export const developmentIdentity = ({ enabled }: { readonly enabled: boolean }):
     },
     async admit(request) {
       atHome(request);
-      return {};
+      return { sender: request.headers.get("x-proviso-key") === browserRole ? "browser" : "server" };
     },
   };
 };

@@ -1,10 +1,24 @@
 /** Who is asking. Identity comes from what the host vouches for, never from a body or a query. */
 import type { Actor } from "../governance/actor.ts";
+import type { Sender } from "../events/message.ts";
 import type { Scope } from "../scope.ts";
 
 /** What a data-plane caller wants to do: send events, or read published rules. Roles of these names are for that alone. */
 export const dataPlaneUses = ["ingest", "evaluate"] as const;
 export type DataPlaneUse = (typeof dataPlaneUses)[number];
+
+/** The role of a key that a page carries: everybody can read it, so it may send exposures and nothing else. */
+export const browserRole = "browser";
+
+/** Roles that are no person's. */
+export const isDataPlaneRole = (role: string): boolean =>
+  role === browserRole || dataPlaneUses.some((use) => use === role);
+
+/** Whose key these roles make it, for this use; null: none that opens it. */
+export const admittedAs = (roles: readonly string[], use: DataPlaneUse): Sender | null => {
+  if (roles.includes(use)) return "server";
+  return use === "ingest" && roles.includes(browserRole) ? "browser" : null;
+};
 
 /** The part of the world that a credential is good for; a missing part is any. */
 export type ScopePin = Partial<Scope>;
@@ -18,6 +32,8 @@ export interface Principal {
 /** Where an application may work, and the name of its key, which its requests are counted under. */
 export interface Admission extends ScopePin {
   readonly key?: string;
+  /** Whose key it is; left out: a server's. */
+  readonly sender?: Sender;
 }
 
 /** Establishes who made a request. Both reject with ProvisoError `unauthenticated` when they cannot tell. */

@@ -2,7 +2,7 @@
 import { decodeProtectedHeader, errors, jwtVerify } from "jose";
 import { ProvisoError } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { dataPlaneUses, type Identity, type Principal } from "./identity.ts";
+import { admittedAs, type Identity, isDataPlaneRole, type Principal } from "./identity.ts";
 import { createKeySet, type KeySetOptions } from "./jwks.ts";
 import { isKeySetAddress, type JwtHeader } from "./jwt-address.ts";
 import { isJwtAlgorithm, type JwtAlgorithm, jwtAlgorithms } from "./jwt-algorithms.ts";
@@ -144,7 +144,7 @@ export const jwtIdentity = (options: JwtIdentityOptions): Identity => {
     async authenticate(request) {
       const { actor, pin } = await principal(request);
       return {
-        actor: { ...actor, roles: actor.roles.filter((role) => !dataPlaneUses.some((use) => use === role)) },
+        actor: { ...actor, roles: actor.roles.filter((role) => !isDataPlaneRole(role)) },
         pin,
       };
     },
@@ -152,8 +152,9 @@ export const jwtIdentity = (options: JwtIdentityOptions): Identity => {
       const bearer = bearerOf(request);
       if (keys !== undefined && bearer !== undefined && !jwtShape.test(bearer)) return keys.admit(request, use);
       const { actor, pin } = await principal(request);
-      if (!actor.roles.includes(use)) throw new ProvisoError("forbidden", `this takes the role or a key for ${use}`);
-      return { ...pin, key: actor.id };
+      const sender = admittedAs(actor.roles, use);
+      if (sender === null) throw new ProvisoError("forbidden", `this takes the role or a key for ${use}`);
+      return { ...pin, key: actor.id, sender };
     },
   };
 };

@@ -4,12 +4,12 @@ import { sha256Hex } from "../canonical.ts";
 import { ProvisoError } from "../errors.ts";
 import { NameSchema } from "../scope.ts";
 import { ActorIdSchema, KindSchema, RolesSchema } from "./development-identity.ts";
-import { dataPlaneUses, type Identity } from "./identity.ts";
+import { admittedAs, type Identity, isDataPlaneRole } from "./identity.ts";
 
 const TokenSchema = v.strictObject({
   id: ActorIdSchema,
   kind: v.optional(KindSchema, "human"),
-  /** For people and services: roles. For applications: `ingest` or `evaluate`. */
+  /** For people and services: roles. For applications: `ingest`, `evaluate`, or `browser` for one that pages carry. */
   roles: v.pipe(RolesSchema, v.minLength(1, "at least one role")),
   /** SHA-256 of the token, hex. A token is 256 random bits, so nothing slower is needed to keep it from being guessed. */
   sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, "64 hex digits")),
@@ -24,8 +24,6 @@ const TokensSchema = v.pipe(
 );
 
 export type TokenEntry = v.InferOutput<typeof TokenSchema>;
-
-const isDataPlane = (role: string): boolean => dataPlaneUses.some((use) => use === role);
 
 const invalid = (reason: string): ProvisoError =>
   new ProvisoError("invalid-dsl", `the secret with the tokens is not valid: ${reason}`);
@@ -79,14 +77,15 @@ export const tokenIdentity = (tokens: readonly TokenEntry[]): Identity => {
     async authenticate(request) {
       const entry = find(request);
       return {
-        actor: { id: entry.id, kind: entry.kind, roles: entry.roles.filter((role) => !isDataPlane(role)) },
+        actor: { id: entry.id, kind: entry.kind, roles: entry.roles.filter((role) => !isDataPlaneRole(role)) },
         pin: pinOf(entry),
       };
     },
     async admit(request, use) {
       const entry = find(request);
-      if (!entry.roles.includes(use)) throw new ProvisoError("forbidden", `this takes a key for ${use}`);
-      return { ...pinOf(entry), key: entry.id };
+      const sender = admittedAs(entry.roles, use);
+      if (sender === null) throw new ProvisoError("forbidden", `this takes a key for ${use}`);
+      return { ...pinOf(entry), key: entry.id, sender };
     },
   };
 };

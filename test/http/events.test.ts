@@ -2,7 +2,7 @@ import { Hono } from "hono";
 import { describe, expect, test } from "vitest";
 import { toCloudEvent } from "../../src/events/cloud-event.ts";
 import type { EnvelopeType } from "../../src/events/envelope.ts";
-import { decodeMessage } from "../../src/events/message.ts";
+import { decodeMessage, readMessage } from "../../src/events/message.ts";
 import { withScope } from "../../src/http/access.ts";
 import type { AppEnvironment } from "../../src/http/dependencies.ts";
 import { developmentIdentity } from "../../src/http/development-identity.ts";
@@ -58,6 +58,28 @@ const createIngest = (
 const scoped = (event: ReturnType<typeof exposure>, tenantId = "default", environment = "default") => ({
   ...event,
   payload: { ...event.payload, tenantId, environment },
+});
+
+const browser = { "x-proviso-key": "browser" };
+
+test("a browser's key sends exposures, marked as such, and nothing else", async () => {
+  const ingest = createIngest();
+  const error = { ...exposure(2), eventType: "Error", payload: { ...exposure(2).payload, errorName: "TypeError" } };
+  const body = JSON.stringify({ events: [exposure(1), error] });
+  expect(await ingest.post(body, "", browser)).toMatchObject({
+    status: 202,
+    answer: { accepted: 1, rejected: [{ index: 1, path: "/eventType" }] },
+  });
+  expect((await ingest.post(body)).answer).toMatchObject({ accepted: 2, rejected: [] });
+  expect(
+    ingest.calls
+      .flat()
+      .map((text) => readMessage(text))
+      .map(({ sender, events }) => [sender, events.length]),
+  ).toEqual([
+    ["browser", 1],
+    ["server", 2],
+  ]);
 });
 
 describe("POST /api/events", () => {

@@ -74,6 +74,21 @@ describe("bearer tokens", () => {
   });
 });
 
+test("a key that pages carry is a browser's for sending, and opens nothing else", async () => {
+  const entry = (id: string, roles: readonly string[]) => ({
+    id,
+    kind: "service" as const,
+    roles: [...roles],
+    sha256: sha256Hex(`${id}-0123456789abcdef`),
+  });
+  const identity = tokenIdentity([entry("page", ["browser"]), entry("both", ["browser", "ingest"])]);
+  const request = (id: string) => new Request("http://127.0.0.1/", { headers: bearer(`${id}-0123456789abcdef`) });
+  expect(await identity.admit(request("page"), "ingest")).toMatchObject({ key: "page", sender: "browser" });
+  expect(await identity.admit(request("both"), "ingest")).toMatchObject({ sender: "server" });
+  await expect(identity.admit(request("page"), "evaluate")).rejects.toMatchObject({ code: "forbidden" });
+  expect((await identity.authenticate(request("page"))).actor.roles).toEqual([]);
+});
+
 test.each(["/api/events", "/api/events/", "/api/%65vents", "/api/rules/", "/api/governance/"])(
   "%s asks for a token however it is written",
   async (path) => {

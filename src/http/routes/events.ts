@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { type LocatedMessage, ProvisoError } from "../../errors.ts";
 import { isCloudEvent, readCloudEvent } from "../../events/cloud-event.ts";
 import { type EnvelopeInput, EnvelopeSchema, type EnvelopeType } from "../../events/envelope.ts";
-import { encodeEvent, type EncodedEvent, packMessages } from "../../events/message.ts";
+import { encodeEvent, type EncodedEvent, packMessages, type Sender } from "../../events/message.ts";
 import { runsOf } from "../../events/send.ts";
 import { isEvent, problemsOf } from "../../events/validate.ts";
 import { limits } from "../../limits.ts";
@@ -75,12 +75,19 @@ const inScope = (event: EnvelopeInput, { tenant, environment }: Scope): Envelope
 };
 
 /** The event as text for the queue, or what is wrong with it. */
-const admit = (given: unknown, scope: Scope, off: readonly EnvelopeType[]): EncodedEvent | LocatedMessage => {
+const admit = (
+  given: unknown,
+  scope: Scope,
+  off: readonly EnvelopeType[],
+  sender: Sender,
+): EncodedEvent | LocatedMessage => {
   const input = isCloudEvent(given) ? readCloudEvent(given) : given;
   if (!isEvent(input)) return problemsOf(input)[0];
   if (off.includes(input.eventType)) {
     return { path: "/eventType", message: `${input.eventType} events are switched off here (dataPlane.events)` };
   }
+  if (sender === "browser" && input.eventType !== "Exposure")
+    return { path: "/eventType", message: "Exposure: a browser's key sends nothing else" };
   const problem = scopeProblem(input, scope);
   if (problem !== undefined) return problem;
   const encoded = encodeEvent(inScope(input, scope));
@@ -118,14 +125,15 @@ export const eventsRoutes = (dependencies: Guarding & Pick<Dependencies, "sendMe
       },
       async (context) => {
         const scope = context.get("scope");
+        const sender = context.get("sender");
         const encoded: EncodedEvent[] = [];
         const rejected: (LocatedMessage & { readonly index: number })[] = [];
         for (const [index, input] of batchOf(parseJson(await readText(context.req.raw, limits.batchBytes))).entries()) {
-          const result = admit(input, scope, dependencies.dataPlane?.off ?? []);
+          const result = admit(input, scope, dependencies.dataPlane?.off ?? [], sender);
           if ("text" in result) encoded.push(result);
           else rejected.push({ index, ...result });
         }
-        const messages = Array.from(packMessages(encoded), (body) => ({ body, bytes: utf8Length(body) }));
+        const messages = Array.from(packMessages(encoded, sender), (body) => ({ body, bytes: utf8Length(body) }));
         try {
           for (const run of runsOf(messages, callMessages, callBytes))
             await dependencies.sendMessages(run.map(({ body }) => body));
