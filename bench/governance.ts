@@ -333,6 +333,7 @@ const evidence: Evidence = {
   target: null,
   resultsDigest: null,
   takenSlots: null,
+  guardrails: { status: "unavailable", at: new Date(0).toISOString(), reason: "not asked for" },
   proposalId: uuidv7(),
   randomSalt: "salt",
 };

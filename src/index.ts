@@ -71,7 +71,8 @@ export { verifyExport, type ExportVerification } from "./governance/export/verif
 export { createSigner, readPublicKey, type Signer, type Verifying } from "./governance/signing.ts";
 export { evolve, replay } from "./governance/evolve.ts";
 export type { DomainEvent, EventRecord, EventType } from "./governance/events.ts";
-export type { GuardrailReading, Telemetry } from "./governance/evidence.ts";
+export type { Telemetry } from "./governance/evidence.ts";
+export { guardrailName, type GuardrailReading } from "./governance/guardrails.ts";
 export type { CustomGate, CustomGates } from "./governance/custom-gates.ts";
 export type { CustomGateVerdict } from "./governance/gates/judge.ts";
 export {

@@ -15,7 +15,9 @@ import { writeDeclared } from "../src/governance/declared.ts";
 import type { Telemetry } from "../src/governance/evidence.ts";
 import type { Governor, GovernorOptions } from "../src/governance/governor.ts";
 import { withHostFunctions } from "../src/governance/host-rules.ts";
+import type { LedgerFigures } from "../src/governance/policies/policy.ts";
 import type { PolicySet } from "../src/governance/policy-set.ts";
+import type { ExperimentState } from "../src/governance/state.ts";
 import type { GovernanceStore } from "../src/governance/store.ts";
 import type { AppDependencies } from "../src/http/dependencies.ts";
 import { developmentIdentity } from "../src/http/development-identity.ts";
@@ -25,6 +27,8 @@ import { createRateLimiter, type RateLimiter, type RateLimits } from "../src/htt
 import { parseTokens, tokenIdentity } from "../src/http/token-identity.ts";
 import { defaultScope, type ExperimentRef, refKey, scopeKey } from "../src/scope.ts";
 import { ledgerFigures } from "../src/ledger/figures.ts";
+import { guardrailReadings, watchOf } from "../src/ledger/guardrail-readings.ts";
+import { needsSampleRatio } from "../src/ledger/guardrails.ts";
 import { earlierPlansOf, livePlan, planOf } from "../src/ledger/plan.ts";
 import type { ConsumerDependencies } from "./consumer.ts";
 import type { ExperimentStub, LedgerStub, WorkerEnv } from "./env.ts";
@@ -145,17 +149,32 @@ export const registryOf = (env: Pick<WorkerEnv, "EXPERIMENTS">, storage: ObjectS
 
 const ledgerOf = (env: WorkerEnv, ref: ExperimentRef): LedgerStub => env.LEDGERS.getByName(refKey(ref));
 
-/** Figures of the live epoch, from the experiment's ledger and the plan that its state holds. */
-const ledgerTelemetry = (env: WorkerEnv, store: GovernanceStore): Telemetry => ({
-  async read(ref) {
-    const loaded = await store.load(ref);
-    if (loaded === null) throw new ProvisoError("experiment-not-found", `there is no experiment ${ref.experiment}`);
-    const { epoch, arms: planned } = livePlan(loaded.snapshot.state);
-    const earlier = earlierPlansOf(loaded.snapshot.state);
+/** Figures and guardrails of the live epoch, from the experiment's ledger and the plan that its state holds. */
+const ledgerTelemetry = (env: WorkerEnv, store: GovernanceStore): Telemetry => {
+  const figuresOf = async (ref: ExperimentRef, state: ExperimentState): Promise<LedgerFigures> => {
+    const { epoch, arms: planned } = livePlan(state);
+    const earlier = earlierPlansOf(state);
     const counts = await ledgerOf(env, ref).counts({ plans: [...earlier, { epoch, arms: planned }] });
     return ledgerFigures({ counts, epoch, planned, earlier });
-  },
-});
+  };
+  /** Read only where a verdict rests on it: it looks at every checkpoint. */
+  const sampleRatioHolds = async (ref: ExperimentRef, state: ExperimentState): Promise<boolean> =>
+    !needsSampleRatio(state.live?.configuration.guardrails ?? []) ||
+    (await figuresOf(ref, state)).sampleRatio?.mismatch !== true;
+  return {
+    async read(ref) {
+      const loaded = await store.load(ref);
+      if (loaded === null) throw new ProvisoError("experiment-not-found", `there is no experiment ${ref.experiment}`);
+      return figuresOf(ref, loaded.snapshot.state);
+    },
+    async guardrails(ref, state) {
+      const watch = watchOf(state);
+      if (watch === null) return [];
+      const [counts, holds] = await Promise.all([ledgerOf(env, ref).watched(watch), sampleRatioHolds(ref, state)]);
+      return guardrailReadings(state, counts, holds);
+    },
+  };
+};
 
 const hexDigits = (bytes: Uint8Array): string =>
   Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -4,7 +4,7 @@
  * counted already is not counted twice.
  */
 import type { Envelope } from "../src/events/envelope.ts";
-import { decodeMessage } from "../src/events/message.ts";
+import { type DecodedMessage, readMessage, type Sender } from "../src/events/message.ts";
 import { parseEvent } from "../src/events/validate.ts";
 import { type BatchBuilder, batchBuilder, refOfEvent } from "../src/ledger/batch.ts";
 import { limits } from "../src/limits.ts";
@@ -47,6 +47,7 @@ const lookUpsMax = 200;
 interface Doubtful {
   readonly event: Envelope;
   readonly source: QueueMessage;
+  readonly sender: Sender;
 }
 
 /** What a batch of messages has for one experiment. */
@@ -60,13 +61,13 @@ interface Delivery {
   readonly sources: Set<QueueMessage>;
 }
 
-const addTo = ({ ref, batches, sources }: Delivery, event: Envelope, source: QueueMessage): void => {
+const addTo = ({ ref, batches, sources }: Delivery, event: Envelope, source: QueueMessage, sender: Sender): void => {
   let batch = batches.at(-1);
   if (batch === undefined || batch.events >= recordEvents || batch.characters >= recordCharacters) {
     batch = batchBuilder(ref);
     batches.push(batch);
   }
-  batch.add(event);
+  batch.add(event, sender);
   sources.add(source);
 };
 
@@ -78,7 +79,7 @@ const createDeliveries = (plans: PlanCache | undefined) => {
   const deliveries = new Map<string, Delivery>();
   let last: Delivery | undefined;
   return {
-    add(event: Envelope, source: QueueMessage): void {
+    add(event: Envelope, source: QueueMessage, sender: Sender): void {
       const ref = refOfEvent(event);
       if (last === undefined || !sameRef(last.ref, ref)) {
         const key = refKey(ref);
@@ -87,18 +88,19 @@ const createDeliveries = (plans: PlanCache | undefined) => {
         deliveries.set(key, last);
       }
       const { plan } = last;
-      if (plan === undefined || (plan !== null && plan.problemOf(event) === undefined)) addTo(last, event, source);
-      else last.doubtful.push({ event, source });
+      if (plan === undefined || (plan !== null && plan.problemOf(event) === undefined))
+        addTo(last, event, source, sender);
+      else last.doubtful.push({ event, source, sender });
     },
     all: (): readonly Delivery[] => [...deliveries.values()],
   };
 };
 
-const eventsOf = ({ body }: QueueMessage): readonly unknown[] => {
+const read = ({ body }: QueueMessage): DecodedMessage => {
   if (typeof body !== "string") throw new TypeError(`queue message: expected text, found ${typeof body}`);
-  const events = decodeMessage(body);
-  if (events.length <= limits.batchEvents) return events;
-  throw new TypeError(`queue message: at most ${limits.batchEvents} events, not ${events.length}`);
+  const message = readMessage(body);
+  if (message.events.length <= limits.batchEvents) return message;
+  throw new TypeError(`queue message: at most ${limits.batchEvents} events, not ${message.events.length}`);
 };
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
@@ -108,7 +110,7 @@ const refusedLetters = ({ ref, sources }: Delivery, { refused }: RecordReport): 
   if (refused.length === 0) return [];
   const reasons = new Map(refused.map(({ eventId, reason }) => [eventId, reason]));
   return [...sources].flatMap((source) =>
-    eventsOf(source).flatMap((raw) => {
+    read(source).events.flatMap((raw) => {
       const parsed = parseEvent(raw);
       const reason =
         parsed.ok && sameRef(refOfEvent(parsed.event), ref) ? reasons.get(parsed.event.eventId) : undefined;
@@ -127,12 +129,12 @@ interface Letter {
 const sortOut = (
   source: QueueMessage,
   now: number,
-  add: (event: Envelope, source: QueueMessage) => void,
+  add: (event: Envelope, source: QueueMessage, sender: Sender) => void,
   put: (letter: Letter) => void,
 ): void => {
-  let events: readonly unknown[];
+  let message: DecodedMessage;
   try {
-    events = eventsOf(source);
+    message = read(source);
   } catch (error) {
     const problems = [{ path: "", message: messageOf(error) }];
     put({ source, letters: deadLettersOf(source, "unreadable-message", problems, source.body) });
@@ -140,14 +142,14 @@ const sortOut = (
   }
   // Past the horizon an exposure's id may be forgotten, and a message that waited so long could be counted twice.
   const isLate = now - source.timestamp.getTime() > horizonMs;
-  for (const raw of events) {
+  for (const raw of message.events) {
     if (isLate) {
       const problems = [{ path: "", message: "sent more than 14 days ago" }];
       put({ source, letters: deadLettersOf(source, "late", problems, raw) });
       continue;
     }
     const parsed = parseEvent(raw);
-    if (parsed.ok) add(parsed.event, source);
+    if (parsed.ok) add(parsed.event, source, message.sender);
     else put({ source, letters: deadLettersOf(source, "invalid-event", parsed.problems, raw) });
   }
 };
@@ -193,7 +195,7 @@ export const consume = async (
     sortOut(
       message,
       at,
-      (event, source) => deliveries.add(event, source),
+      (event, source, sender) => deliveries.add(event, source, sender),
       (letter) => letters.push(letter),
     );
   }
@@ -216,9 +218,9 @@ export const consume = async (
       for (const { source } of doubtful) again.add(source);
       return;
     }
-    for (const { event, source } of doubtful) {
+    for (const { event, source, sender } of doubtful) {
       const message = problemBy(plan, { ref, event });
-      if (message === undefined) addTo(delivery, event, source);
+      if (message === undefined) addTo(delivery, event, source, sender);
       else letters.push({ source, letters: deadLettersOf(source, "refused", [{ path: "", message }], event) });
     }
   };

@@ -8,6 +8,7 @@ import type { CountsOptions, PageOptions } from "../src/http/dependencies.ts";
 import type { LedgerCounts } from "../src/ledger/counts.ts";
 import type { CrossoverPage } from "../src/ledger/crossover.ts";
 import type { Scope } from "../src/scope.ts";
+import type { Watch, WatchCounts } from "../src/ledger/watch.ts";
 import type { RecordBatch, RecordReport } from "./ledger-object.ts";
 
 /** What the rest of the Worker may ask of an experiment's object. */
@@ -24,6 +25,7 @@ export interface ExperimentStub extends HistoryStub {
 export interface LedgerStub {
   record(batch: RecordBatch): Promise<RecordReport>;
   counts(options?: CountsOptions): Promise<LedgerCounts>;
+  watched(watch: Watch): Promise<WatchCounts>;
   crossovers(page: PageOptions): Promise<CrossoverPage>;
 }
 

@@ -3,6 +3,7 @@ import { DurableObject } from "cloudflare:workers";
 import type { CountsOptions, PageOptions } from "../src/http/dependencies.ts";
 import type { LedgerCounts } from "../src/ledger/counts.ts";
 import type { CrossoverPage } from "../src/ledger/crossover.ts";
+import type { Watch, WatchCounts } from "../src/ledger/watch.ts";
 import { type Ledger, openLedger, type RecordBatch, type RecordReport } from "./ledger.ts";
 
 export type { RecordBatch, RecordReport } from "./ledger.ts";
@@ -25,6 +26,10 @@ export class LedgerObject<Env = unknown> extends DurableObject<Env> {
 
   async counts(options?: CountsOptions): Promise<LedgerCounts> {
     return this.#ledger.counts(options);
+  }
+
+  async watched(watch: Watch): Promise<WatchCounts> {
+    return this.#ledger.watched(watch);
   }
 
   async crossovers(page: PageOptions): Promise<CrossoverPage> {

@@ -6,7 +6,14 @@ import type { Accumulated } from "../src/ledger/accumulate.ts";
 import type { OpenArm } from "../src/ledger/admission.ts";
 import type { AssignmentRow, OutcomeRow } from "../src/ledger/batch.ts";
 import { addDecimals, type Decimal, decimalText, parseDecimal } from "../src/ledger/decimal.ts";
-import { decodeTotals, decodeVariants, encodeTotals, encodeVariants } from "../src/ledger/stored-subject.ts";
+import {
+  decodeTotals,
+  decodeTrusted,
+  decodeVariants,
+  encodeTotals,
+  encodeTrusted,
+  encodeVariants,
+} from "../src/ledger/stored-subject.ts";
 import { metricKey, type SubjectState } from "../src/ledger/subject.ts";
 
 /** A bound value of Durable Object SQLite is at most 2 MB; a UTF-16 unit of JSON text takes at most 3 bytes in UTF-8. */
@@ -44,15 +51,17 @@ type SubjectColumns = [
   event: string | null,
   variants: string | null,
   totals: string | null,
+  trusted: string | null,
 ];
 
-const stateFrom = ([, , variant, epoch, time, id, variants, totals]: SubjectColumns): SubjectState => ({
+const stateFrom = ([, , variant, epoch, time, id, variants, totals, trusted]: SubjectColumns): SubjectState => ({
   first: variant === null || epoch === null || time === null || id === null ? null : { variant, epoch, time, id },
   variants: decodeVariants(variants),
   totals: decodeTotals(totals),
+  ...decodeTrusted(trusted),
 });
 
-const subjectColumns = "s.n, s.subject, s.variant, s.epoch, s.time, s.event, s.variants, s.totals";
+const subjectColumns = "s.n, s.subject, s.variant, s.epoch, s.time, s.event, s.variants, s.totals, s.trusted";
 
 /** Those of these subjects that the ledger has, by name. */
 export const readSubjects = (sql: SqlStorage, names: ReadonlySet<string>): ReadonlyMap<string, StoredSubject> => {
@@ -66,6 +75,12 @@ export const readSubjects = (sql: SqlStorage, names: ReadonlySet<string>): Reado
   });
   return found;
 };
+
+/** Every subject whose first exposure, by whoever's key, is in this epoch, or that has another that is trusted. */
+export function* subjectsOfEpoch(sql: SqlStorage, epoch: number): Generator<SubjectState, void, undefined> {
+  const query = `SELECT ${subjectColumns} FROM subjects AS s WHERE s.epoch = ? OR s.trusted IS NOT NULL`;
+  for (const row of sql.exec(query, epoch).raw<SubjectColumns>()) yield stateFrom(row);
+}
 
 /** A page of the crossovers, in order of their numbers. */
 export const readCrossovers = (
@@ -109,13 +124,14 @@ export const countedOutcomes = (sql: SqlStorage, ids: readonly string[]): Readon
   return counted;
 };
 
-const columnsOf = ({ first, variants, totals }: SubjectState): readonly (string | number | null)[] => [
+const columnsOf = ({ first, variants, totals, ...rest }: SubjectState): readonly (string | number | null)[] => [
   first?.variant ?? null,
   first?.epoch ?? null,
   first?.time ?? null,
   first?.id ?? null,
   encodeVariants(variants),
   encodeTotals(totals),
+  encodeTrusted(rest),
 ];
 
 /** Writes new and changed subjects; the numbers of the new ones. */
@@ -142,15 +158,16 @@ export const writeSubjects = (
   }
   overRows(added, (json) => {
     sql.exec(
-      `INSERT INTO subjects (n, subject, variant, epoch, time, event, variants, totals)
-       SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7 FROM json_each(?)`,
+      `INSERT INTO subjects (n, subject, variant, epoch, time, event, variants, totals, trusted)
+       SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8
+       FROM json_each(?)`,
       json,
     );
   });
   overRows(updated, (json) => {
     sql.exec(
       `UPDATE subjects SET variant = b.value->>1, epoch = b.value->>2, time = b.value->>3, event = b.value->>4,
-         variants = b.value->>5, totals = b.value->>6
+         variants = b.value->>5, totals = b.value->>6, trusted = b.value->>7
        FROM (SELECT value FROM json_each(?)) AS b WHERE subjects.n = b.value->>0`,
       json,
     );

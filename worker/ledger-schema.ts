@@ -1,8 +1,18 @@
 /** The tables of a ledger object. They are made by the first batch, so that asking about a name that has none stores nothing. */
 import type { ExperimentRef } from "../src/scope.ts";
 
-/** Raised with every change of the tables; a step from each older version then goes into {@link createLedgerTables}. */
-export const ledgerSchemaVersion = 2;
+/** Raised with every change of the tables; a step from each older version then goes into {@link upgradeLedgerTables}. */
+export const ledgerSchemaVersion = 3;
+
+/** What guardrails look at, kept up to date by every batch. A row a watch, of which an experiment has one at a time. */
+const watches = `
+  CREATE TABLE watches (
+    key    TEXT    NOT NULL PRIMARY KEY,
+    watch  TEXT    NOT NULL,
+    counts TEXT    NOT NULL,
+    asked  INTEGER NOT NULL           -- when it was last asked for, to the hour, in ms since 1970
+  ) WITHOUT ROWID;
+`;
 
 const tables = `
   -- One row: what is counted as it arrives.
@@ -28,7 +38,8 @@ const tables = `
     time     INTEGER,
     event    TEXT,
     variants TEXT,                    -- of a crossover only: [[variant, time, event], …], earliest first
-    totals   TEXT                     -- {"kind:metric": total, …}
+    totals   TEXT,                    -- {"kind:metric": total, …}
+    trusted  TEXT                     -- [variant, epoch, time, event] by a server's key, or []; NULL: as above
   );
   CREATE INDEX crossovers ON subjects (n) WHERE variants IS NOT NULL;
 
@@ -92,14 +103,23 @@ const tables = `
 export const hasLedgerTables = (sql: SqlStorage): boolean =>
   sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'ledger'").toArray().length > 0;
 
+/** Brings the tables of an older version to the present one, if there are any; call it inside a transaction. */
+export const upgradeLedgerTables = (sql: SqlStorage): void => {
+  if (!hasLedgerTables(sql)) return;
+  const { schema_version: version } = sql.exec<{ schema_version: number }>("SELECT schema_version FROM ledger").one();
+  if (version === ledgerSchemaVersion) return;
+  if (version !== 2)
+    throw new Error(`ledger: the tables have version ${version}, this code knows ${ledgerSchemaVersion}`);
+  sql.exec("ALTER TABLE subjects ADD COLUMN trusted TEXT");
+  sql.exec(watches);
+  sql.exec("UPDATE ledger SET schema_version = ?", ledgerSchemaVersion);
+};
+
 /** Creates what is missing; call it inside the transaction that needs it. */
 export const createLedgerTables = (sql: SqlStorage, { tenant, environment, experiment }: ExperimentRef): void => {
-  if (hasLedgerTables(sql)) {
-    const { schema_version: version } = sql.exec<{ schema_version: number }>("SELECT schema_version FROM ledger").one();
-    if (version === ledgerSchemaVersion) return;
-    throw new Error(`ledger: the tables have version ${version}, this code knows ${ledgerSchemaVersion}`);
-  }
+  if (hasLedgerTables(sql)) return;
   sql.exec(tables);
+  sql.exec(watches);
   sql.exec(
     "INSERT INTO ledger VALUES (?, ?, ?, ?, 0, 0, 0, 0, 0, 0, 0)",
     ledgerSchemaVersion,

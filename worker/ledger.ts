@@ -17,6 +17,7 @@ import {
 import { type CrossoverPage, crossoverEvent } from "../src/ledger/crossover.ts";
 import type { EpochPlan } from "../src/ledger/ground.ts";
 import { crossingsOf } from "../src/ledger/subject.ts";
+import { noWatchCounts, type Watch, type WatchCounts } from "../src/ledger/watch.ts";
 import { limits } from "../src/limits.ts";
 import { looksAtEverySubject } from "../src/science/sequential-srm.ts";
 import { refKey } from "../src/scope.ts";
@@ -31,7 +32,8 @@ import {
   writeOutcomes,
   writeSubjects,
 } from "./ledger-rows.ts";
-import { createLedgerTables, hasLedgerTables } from "./ledger-schema.ts";
+import { createLedgerTables, hasLedgerTables, upgradeLedgerTables } from "./ledger-schema.ts";
+import { openWatches } from "./ledger-watches.ts";
 
 const minuteMs = 60_000;
 
@@ -59,6 +61,8 @@ export interface Ledger {
   /** Counts a batch, all of it or nothing. A batch that comes again changes nothing but `received`. */
   record(batch: RecordBatch): RecordReport;
   counts(options?: CountsOptions): LedgerCounts;
+  /** What guardrails look at. Asked for the first time it is counted from all subjects, and from then on with them. */
+  watched(watch: Watch): WatchCounts;
   /** The crossovers so far as Assignment events, at most {@link limits.heavyPageRows} subjects at a time. */
   crossovers(page: PageOptions): CrossoverPage;
   /** Does what the clock asks for: moves the watermark, takes a checkpoint, forgets old ids. When to come again. */
@@ -148,6 +152,8 @@ const lookAtEverySubject = (sql: SqlStorage, { arms }: EpochPlan): SubjectLooks 
  */
 export const openLedger = (storage: LedgerStorage, now: () => number): Ledger => {
   const { sql } = storage;
+  storage.transactionSync(() => upgradeLedgerTables(sql));
+  const watches = openWatches(sql);
   const readLedger = (): LedgerRow => sql.exec<LedgerRow>("SELECT * FROM ledger").one();
 
   /** First exposures before the watermark become settled: they count in the next checkpoint. */
@@ -225,6 +231,7 @@ export const openLedger = (storage: LedgerStorage, now: () => number): Ledger =>
     });
     writeAssignments(sql, assignments);
     addCounts(sql, folded);
+    watches.follow((subject) => stored.get(subject)?.state, folded.subjects);
     sql.exec(
       `UPDATE ledger SET received = received + ?, last_received = ?, exposures = exposures + ?,
          outcomes = outcomes + ?, crossovers = crossovers + ?`,
@@ -280,6 +287,10 @@ export const openLedger = (storage: LedgerStorage, now: () => number): Ledger =>
         checkpointLooks: lookAtCheckpoints(sql, plans),
         ...(lone === undefined ? {} : { subjectLooks: lookAtEverySubject(sql, lone) }),
       };
+    },
+    watched(watch) {
+      const at = now();
+      return hasLedgerTables(sql) ? storage.transactionSync(() => watches.counts(watch, at)) : noWatchCounts;
     },
     crossovers({ after, limit }) {
       if (!hasLedgerTables(sql)) return { events: [], next: null };

@@ -2,15 +2,9 @@
 import { isServing } from "../lifecycle.ts";
 import type { ExperimentRef } from "../scope.ts";
 import { clockActors, type DueCommand, nextDue, nextWake } from "./due.ts";
-import {
-  evidenceDeadlineMs,
-  type GuardrailReading,
-  isMissing,
-  type Telemetry,
-  unreadable,
-  withinDeadline,
-} from "./evidence.ts";
+import { evidenceDeadlineMs, isMissing, type Telemetry, unreadable, withinDeadline } from "./evidence.ts";
 import type { CommandAnswer, CommandRequest } from "./governor.ts";
+import type { GuardrailReading } from "./guardrails.ts";
 import type { ExperimentState } from "./state.ts";
 import type { GovernanceStore } from "./store.ts";
 
@@ -30,10 +24,11 @@ const dueMax = 100;
 const strength = { rollBack: 0, pause: 1, notify: 2, none: 3 } as const;
 
 const commandOf = (reading: GuardrailReading, state: ExperimentState): DueCommand["command"] | null => {
-  const { metric, variant, why, figures, action } = reading;
+  const { guardrail: name, metric, variant, why, figures, action } = reading;
   if (action === "none" || state.live === null || state.servingSince === null) return null;
   const { version } = state.live;
-  const guardrail = { metric, variant, why, figures, version, epoch: state.epoch, since: state.servingSince };
+  const of = { version, epoch: state.epoch, since: state.servingSince };
+  const guardrail = { guardrail: name, metric, variant, why, figures, ...of };
   return action === "notify"
     ? { type: "Notify", guardrail }
     : { type: "Transition", to: action === "pause" ? "Paused" : "RolledBack", guardrail };

@@ -5,6 +5,7 @@ import type { LifecycleState } from "../lifecycle.ts";
 import type { ExperimentRef } from "../scope.ts";
 import type { ActorRecord, DomainEvent, GuardrailFinding, Outcome, PersonalRef, Provenance } from "./events.ts";
 import type { CustomGateVerdict } from "./gates/judge.ts";
+import type { GuardrailsEvidence } from "./guardrails.ts";
 import type { PolicyEvidence } from "./policies/policy.ts";
 import type { PolicySet } from "./policy-set.ts";
 import type { VersionState } from "./state.ts";
@@ -100,6 +101,8 @@ export interface Evidence extends PolicyEvidence {
   readonly claimed: { readonly claim: string; readonly holder: string } | null;
   /** Slots of the content's exclusion group that others hold; null where none are wanted, or they could not be read. */
   readonly takenSlots: { readonly slots: readonly number[]; readonly holders: readonly string[] } | null;
+  /** What guardrails said, of a change that lets more people in to what serves. */
+  readonly guardrails: GuardrailsEvidence;
   /** What the host's own gates said, by gate name. */
   readonly customGates: Readonly<Record<string, CustomGateVerdict>>;
   /** Rolling back: the version whose content is to come back; null when there is none of that number. */

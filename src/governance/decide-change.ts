@@ -16,6 +16,7 @@ import type {
 } from "./events.ts";
 import { evolve } from "./evolve.ts";
 import { isSlotClaim } from "./exclusion.ts";
+import { guardrailResults } from "./guardrails.ts";
 import { judgePolicy } from "./policies/judge.ts";
 import { type ChangeContext, type PolicyContext, type PolicyResult, presentPolicyResult } from "./policies/policy.ts";
 import { approvalRules, type ApplicablePolicySet } from "./policy-set.ts";
@@ -121,6 +122,17 @@ const observedIn = ({ telemetry, others }: Evidence, set: ApplicablePolicySet): 
   return Object.keys(observed).length === 0 ? {} : { observed };
 };
 
+/** All policies of the change, and the guardrails of what serves. */
+export const judgeAll = (
+  state: ExperimentState,
+  set: ApplicablePolicySet,
+  context: PolicyContext,
+  { guardrails }: Pick<Evidence, "guardrails">,
+): readonly PolicyResult[] => [
+  ...set.policies.map((policy) => judgePolicy(policy, context)),
+  ...guardrailResults(state.live?.configuration.guardrails ?? [], context, guardrails),
+];
+
 interface Judged {
   readonly change: Change;
   readonly set: ApplicablePolicySet;
@@ -182,7 +194,7 @@ export const decideChange = (state: ExperimentState, aim: Aim, ask: Ask, evidenc
   }
 
   const context = policyContext(state, aim, asker, evidence);
-  const policies = set.policies.map((policy) => judgePolicy(policy, context));
+  const policies = judgeAll(state, set, context, evidence);
   const critical = policies.filter((result) => result.severity === "Critical");
   const blocking = (compliant: false | null) => {
     const results = critical.filter((result) => result.compliant === compliant);

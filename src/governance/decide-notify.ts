@@ -9,7 +9,7 @@ export const decideNotify = (state: ExperimentState, { guardrail }: Extract<Comm
     state.live?.version === guardrail.version &&
     state.epoch === guardrail.epoch &&
     state.servingSince === guardrail.since;
-  return holds && !state.notified.includes(guardrail.metric)
+  return holds && !state.notified.includes(guardrail.guardrail ?? guardrail.metric)
     ? { outcome: "commit", events: [{ type: "GuardrailBroken", data: guardrail }], claims: noClaims }
     : { outcome: "unchanged" };
 };

@@ -3,11 +3,10 @@ import { allowedTransitions, isServing, type LifecycleState } from "../lifecycle
 import type { ExperimentRef } from "../scope.ts";
 import type { Actor } from "./actor.ts";
 import type { Evidence } from "./commands.ts";
-import { policyContext } from "./decide-change.ts";
+import { judgeAll, policyContext } from "./decide-change.ts";
 import type { ActorRecord, GateResult } from "./events.ts";
 import type { GovernorOptions } from "./governor.ts";
 import { lookUp } from "./look-up.ts";
-import { judgePolicy } from "./policies/judge.ts";
 import { type LedgerFigures, type PolicyEvaluation, presentPolicyResult } from "./policies/policy.ts";
 import { approvalLacking, changeOf, judgeGates, openProposals, rulesFor, transitionTo } from "./proposals.ts";
 
@@ -90,6 +89,6 @@ export const evaluateMove = async (
     gates: judged.verdicts.map(({ rejected: _rejected, approvedBy: _approvedBy, ...result }) => result),
     unapproved,
     isApproved: judged.satisfied && unapproved === null,
-    policies: set.policies.map((policy) => presentPolicyResult(judgePolicy(policy, context), evidence.now)),
+    policies: judgeAll(state, set, context, evidence).map((result) => presentPolicyResult(result, evidence.now)),
   };
 };

@@ -122,6 +122,8 @@ export interface ScheduledChange {
 /** What a guardrail found, in figures. */
 export interface GuardrailFinding {
   readonly metric: string;
+  /** Which of the metric's guardrails, by its name; left out in histories of before it had one. */
+  readonly guardrail?: string;
   readonly variant: string | null;
   readonly why: string;
   readonly figures: Readonly<Record<string, number | string | boolean | null>>;

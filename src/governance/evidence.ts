@@ -2,7 +2,7 @@
 import { parseDuration } from "../duration.ts";
 import { limits } from "../limits.ts";
 import type { ExperimentRef } from "../scope.ts";
-import type { GuardrailFinding } from "./events.ts";
+import type { GuardrailReading, GuardrailsEvidence } from "./guardrails.ts";
 import { slotsIn } from "./exclusion.ts";
 import type { ExperimentState } from "./state.ts";
 import { type CustomPolicies, readVerdict, registeredPolicy } from "./policies/custom.ts";
@@ -27,15 +27,6 @@ export interface Telemetry {
   guardrails?(ref: ExperimentRef, state: ExperimentState): Promise<readonly GuardrailReading[]>;
   /** The results as they stand, in whatever form the host shows them: concluding freezes their digest. */
   results?(ref: ExperimentRef, state: ExperimentState): Promise<unknown>;
-}
-
-/** A guardrail, and what follows from what it found. */
-export interface GuardrailReading {
-  readonly metric: string;
-  readonly action: "rollBack" | "pause" | "notify" | "none";
-  readonly variant: string | null;
-  readonly why: string;
-  readonly figures: GuardrailFinding["figures"];
 }
 
 interface Question {
@@ -169,6 +160,19 @@ const askHost = async (policies: readonly Policy[], question: Question): Promise
   return Object.fromEntries(
     asked.map((policy, index) => [policyName(policy), answers[index] ?? { failed: "it was not asked" }]),
   );
+};
+
+/** What the guardrails say, where they stand in the way of the change that is asked for. */
+export const readGuardrails = async (
+  { ref, telemetry, now, report }: Pick<Question, "ref" | "telemetry" | "now" | "report">,
+  state: ExperimentState,
+): Promise<GuardrailsEvidence> => {
+  const at = new Date(now).toISOString();
+  if (telemetry.guardrails === undefined) return { status: "unavailable", at, reason: "nobody reads them here" };
+  const read = await withinDeadline(telemetry.guardrails(ref, state), evidenceDeadlineMs, unreadable, report);
+  return isMissing(read)
+    ? { status: "unavailable", at, reason: read.missing }
+    : { status: "available", at, readings: read.answer };
 };
 
 export const gatherEvidence = async (question: Question): Promise<PolicyEvidence> => {

@@ -90,13 +90,14 @@ const markServed = (approved: ExperimentState["approved"], digest: string | unde
   approved.map((content) => (content.digest === digest ? { ...content, served: true } : content));
 
 /** The state with other content live: whoever is assigned differently from here on is in a new epoch. */
-const goLive = (state: ExperimentState, live: VersionState): ExperimentState => {
+const goLive = (state: ExperimentState, live: VersionState, at: string): ExperimentState => {
   const reallocated =
     state.live !== null && allocationOf(live.configuration) !== allocationOf(state.live.configuration);
   const known = new Set(live.configuration.variants.map(({ key }) => key));
   return {
     ...state,
     live,
+    liveSince: at,
     epoch: reallocated ? state.epoch + 1 : state.epoch,
     earlierPlans: reallocated ? plansWith(state) : state.earlierPlans,
     approved: markServed(state.approved, live.digest),
@@ -116,7 +117,7 @@ const keepsFuture = (to: ExperimentState["lifecycle"]): boolean =>
 const transitioned = (before: ExperimentState, { data, at, actor }: Of<"Transitioned">): ExperimentState => {
   const { to } = data;
   const starts = isServing(to) && !holdsSurfaces(before.lifecycle);
-  const state = starts ? goLive(before, before.latest) : before;
+  const state = starts ? goLive(before, before.latest, at) : before;
   const approved =
     to === "Approved"
       ? withApproval(state, data.digest, data.policySetDigest)
@@ -147,7 +148,7 @@ const transitioned = (before: ExperimentState, { data, at, actor }: Of<"Transiti
 };
 
 const published = (before: ExperimentState, { data, at, actor }: Of<"Published">): ExperimentState => {
-  const state = data.liveVersion === null ? before : goLive(before, before.latest);
+  const state = data.liveVersion === null ? before : goLive(before, before.latest, at);
   return {
     ...state,
     approved: markServed(
@@ -175,6 +176,7 @@ const killSwitched = (state: ExperimentState, variant: string | null, on: boolea
     killed: { ...state.killed, variants: on ? [...others, variant] : others },
     epoch: state.epoch + 1,
     earlierPlans: plansWith(state),
+    notified: [],
   };
 };
 
@@ -187,6 +189,7 @@ const apply = (state: ExperimentState, event: Exclude<Occurrence, { type: "Creat
         lifecycle: "Draft",
         since: event.at,
         live: null,
+        liveSince: null,
         epoch: state.epoch + 1,
         earlierPlans: plansWith(state),
         approved: [],
@@ -260,7 +263,7 @@ const apply = (state: ExperimentState, event: Exclude<Occurrence, { type: "Creat
     case "Revived":
       return killSwitched(state, event.data.variant, false);
     case "GuardrailBroken":
-      return { ...state, notified: [...state.notified, event.data.metric] };
+      return { ...state, notified: [...state.notified, event.data.guardrail ?? event.data.metric] };
     case "ChangeDenied":
       return state;
     default:
@@ -292,6 +295,7 @@ export const evolve = (state: ExperimentState | null, event: Occurrence): Experi
     servingSince: null,
     latest,
     live: null,
+    liveSince: null,
     epoch: 0,
     earlierPlans: [],
     approved: [],

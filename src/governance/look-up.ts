@@ -11,12 +11,14 @@ import {
   evidenceDeadlineMs,
   gatherEvidence,
   isMissing,
+  readGuardrails,
   readSlots,
   type Telemetry,
   unreadable,
   withinDeadline,
 } from "./evidence.ts";
 import { askCustomGates, type CustomGates } from "./custom-gates.ts";
+import { isWatchedWidening } from "./guardrails.ts";
 import type { CustomPolicies } from "./policies/custom.ts";
 import type { PolicySet } from "./policy-set.ts";
 import { rulesFor, subjectVersion } from "./proposals.ts";
@@ -39,7 +41,7 @@ export interface Question {
 
 export type LookedUp = Pick<
   Evidence,
-  "now" | "telemetry" | "others" | "custom" | "customGates" | "target" | "resultsDigest" | "takenSlots"
+  "now" | "telemetry" | "others" | "custom" | "customGates" | "target" | "resultsDigest" | "takenSlots" | "guardrails"
 >;
 
 /** The version whose content is to come back. */
@@ -78,11 +80,20 @@ const wantsSlots = (
   return slotsNeeded(content) > slotsIn(state.claims, exclusion.group).length ? exclusion : null;
 };
 
+/** Asked of guardrails only where their answer matters: they read a ledger. */
+const guardrailsOf = async (question: Question, asked: Asked | null): Promise<Evidence["guardrails"]> => {
+  const { ref, state, actor, now } = question;
+  const notAsked = { status: "unavailable", at: new Date(now).toISOString(), reason: "not asked for" } as const;
+  if (state === null || asked === null || (state.live?.configuration.guardrails ?? []).length === 0) return notAsked;
+  const context = changeContext(ref.experiment, state, asked.aim, asked.onBehalfOf ?? actor, now);
+  return isWatchedWidening(context) ? readGuardrails(question, state) : notAsked;
+};
+
 export const lookUp = async (question: Question): Promise<LookedUp> => {
   const { ref, state, command, actor, policySet, customGates, now, report } = question;
   const asked = askedBy(state, command);
   const applicable = state === null || asked === null ? null : rulesFor(policySet, state, asked.aim);
-  const [gathered, target, resultsDigest] = await Promise.all([
+  const [gathered, target, resultsDigest, guardrails] = await Promise.all([
     gatherEvidence({
       ...question,
       applicable,
@@ -93,11 +104,12 @@ export const lookUp = async (question: Question): Promise<LookedUp> => {
     }),
     targetOf(question),
     resultsDigestOf(question, asked?.aim.to ?? null),
+    guardrailsOf(question, asked),
   ]);
   const wanted = wantsSlots(question, asked, target);
   const takenSlots = wanted === null ? null : await readSlots(question, wanted.group);
   if (state === null || asked === null || applicable === null)
-    return { ...gathered, customGates: {}, target, resultsDigest, takenSlots };
+    return { ...gathered, customGates: {}, target, resultsDigest, takenSlots, guardrails };
   const context = policyContext(state, asked.aim, asked.onBehalfOf ?? actor, { ...gathered, ref });
   return {
     ...gathered,
@@ -105,6 +117,7 @@ export const lookUp = async (question: Question): Promise<LookedUp> => {
     target,
     resultsDigest,
     takenSlots,
+    guardrails,
     now,
   };
 };

@@ -82,7 +82,7 @@ export interface EpochAllocation {
  * Rises with every change of what a state is made of. A stored state of an older shape is not patched: it is built again
  * from its history, which is enough.
  */
-export const stateShape = 2;
+export const stateShape = 3;
 
 export interface ExperimentState {
   /** The {@link stateShape} of the code that made it. */
@@ -96,6 +96,8 @@ export interface ExperimentState {
   readonly latest: VersionState;
   /** What evaluation serves; null before the first start. */
   readonly live: VersionState | null;
+  /** ISO 8601; since when that version is live: guardrails look at what came after. Null before the first start. */
+  readonly liveSince: string | null;
   readonly epoch: number;
   /**
    * How earlier epochs shared out their subjects, oldest first: their sample ratios are tested against these. Bounded

@@ -55,6 +55,7 @@ export const isExperimentState = (value: unknown): value is ExperimentState =>
  */
 const laterMembers = {
   shape: 1,
+  liveSince: null,
   servingSince: null,
   earlierPlans: [],
   written: [],

@@ -1,10 +1,21 @@
 /** Events as rows: what of them the ledger counts, and how they travel from the consumer to it. */
 import type { Envelope } from "../events/envelope.ts";
+import type { Sender } from "../events/message.ts";
 import type { MetricKind } from "../experiment.ts";
 import { defaultScope, type ExperimentRef } from "../scope.ts";
 
-/** `[event id, subject, variant, epoch, event time]`; times are in ms since 1970. Tuples, because thousands are copied. */
-export type ExposureRow = readonly [id: string, subject: string, variant: string, epoch: number, time: number];
+/**
+ * `[event id, subject, variant, epoch, event time, from a browser]`; times are in ms since 1970. Tuples, because thousands
+ * are copied. The last is there, and true, for an exposure that a browser's key sent.
+ */
+export type ExposureRow = readonly [
+  id: string,
+  subject: string,
+  variant: string,
+  epoch: number,
+  time: number,
+  fromBrowser?: true,
+];
 
 /** `[event id, subject, metric, kind, event time, value]`; a binary value is 1 or 0. */
 export type OutcomeRow = readonly [
@@ -42,7 +53,8 @@ const timeOf = ({ timestamp, payload }: Envelope): number => Date.parse(payload.
 
 /** Rows of one kind each, and how much text they hold: what a bound on a batch goes by. */
 export interface BatchBuilder {
-  add(event: Envelope): void;
+  /** @param sender whose key sent it: guardrails look at what servers sent alone */
+  add(event: Envelope, sender?: Sender): void;
   readonly events: number;
   readonly characters: number;
   build(): LedgerBatch;
@@ -62,12 +74,16 @@ export const batchBuilder = (ref: ExperimentRef): BatchBuilder => {
   const assignments: AssignmentRow[] = [];
   let characters = 0;
   return {
-    add(event) {
+    add(event, sender = "server") {
       const { eventId, eventType, payload } = event;
       switch (eventType) {
         case "Exposure":
           characters += payload.subjectId.length + payload.variantKey.length + 60;
-          exposures.push([eventId, payload.subjectId, payload.variantKey, payload.epoch, timeOf(event)]);
+          exposures.push(
+            sender === "browser"
+              ? [eventId, payload.subjectId, payload.variantKey, payload.epoch, timeOf(event), true]
+              : [eventId, payload.subjectId, payload.variantKey, payload.epoch, timeOf(event)],
+          );
           return;
         case "Outcome":
           characters += payload.subjectId.length + payload.metric.length + 80;

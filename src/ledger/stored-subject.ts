@@ -1,6 +1,6 @@
 /** A subject's totals and variants as the JSON text that a ledger stores. */
 import { type Decimal, decimalText, parseDecimal } from "./decimal.ts";
-import type { VariantSeen } from "./subject.ts";
+import type { SubjectState, VariantSeen } from "./subject.ts";
 
 const parse = (text: string, what: string): unknown => {
   try {
@@ -49,4 +49,26 @@ export const decodeVariants = (text: string | null): readonly VariantSeen[] | nu
   const stored = parse(text, "variants");
   if (!Array.isArray(stored)) throw new TypeError("ledger: stored variants are no list");
   return stored.map(decodeVariant);
+};
+
+type Trusted = Pick<SubjectState, "trusted">;
+
+/** null where it is the subject's first exposure, as it nearly always is; `[]` where there is none. */
+export const encodeTrusted = ({ trusted }: Trusted): string | null => {
+  if (trusted === undefined) return null;
+  return JSON.stringify(trusted === null ? [] : [trusted.variant, trusted.epoch, trusted.time, trusted.id]);
+};
+
+/** @throws TypeError for text that {@link encodeTrusted} did not write */
+export const decodeTrusted = (text: string | null): Trusted => {
+  if (text === null) return {};
+  const stored = parse(text, "trusted exposure");
+  if (Array.isArray(stored)) {
+    const members: readonly unknown[] = stored;
+    if (members.length === 0) return { trusted: null };
+    const [variant, epoch, time, id] = members;
+    if (typeof variant === "string" && typeof epoch === "number" && typeof time === "number" && typeof id === "string")
+      return { trusted: { variant, epoch, time, id } };
+  }
+  throw new TypeError("ledger: a stored trusted exposure is not [variant, epoch, time, event id]");
 };

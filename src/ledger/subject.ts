@@ -21,6 +21,11 @@ export interface SubjectState {
   /** null while only outcomes have arrived: they wait without an arm. */
   readonly first: FirstExposure | null;
   /**
+   * The first of the exposures that server keys sent, where that is another than {@link first}: browsers send exposures
+   * too, and anybody can write a browser's. null: there is none. Left out: it is the same.
+   */
+  readonly trusted?: FirstExposure | null;
+  /**
    * Of a crossover only: the earliest exposure to each variant, earliest first, so the first of them is the subject's
    * own. At most {@link variantsMax}: the earliest ones, because "the k smallest" is a function of the set too.
    */
@@ -58,19 +63,32 @@ const withVariant = (variants: readonly VariantSeen[], seen: VariantSeen): reado
     .slice(0, variantsMax);
 };
 
+/** Where guardrails count the subject; null: nowhere, because only browsers have said that it was exposed. */
+export const trustedFirst = ({ first, trusted }: SubjectState): FirstExposure | null =>
+  trusted === undefined ? first : trusted;
+
+const earlier = (known: FirstExposure | null, exposure: FirstExposure): FirstExposure =>
+  known === null || isFirst(exposure, known) ? exposure : known;
+
+const same = (a: FirstExposure | null, b: FirstExposure | null): boolean =>
+  a === b || (a !== null && b !== null && !isFirst(a, b) && !isFirst(b, a));
+
 /** The subject after one exposure; the same object when nothing changes, as with every ordinary repeat. */
-export const expose = (state: SubjectState, [id, , variant, epoch, time]: ExposureRow): SubjectState => {
-  const { first } = state;
+export const expose = (state: SubjectState, [id, , variant, epoch, time, fromBrowser]: ExposureRow): SubjectState => {
   const seen = { variant, time, id };
   const exposure = { ...seen, epoch };
-  if (first === null) return { ...state, first: exposure };
-  const next = isFirst(exposure, first) ? exposure : first;
-  if (state.variants === null && variant === first.variant) {
-    return next === first ? state : { ...state, first: next };
-  }
-  const own = { variant: first.variant, time: first.time, id: first.id };
-  const variants = withVariant(state.variants ?? [own], seen);
-  return variants === state.variants && next === first ? state : { ...state, variants, first: next };
+  const { trusted: _before, ...rest } = state;
+  const before = trustedFirst(state);
+  const trusted = fromBrowser === true ? before : earlier(before, exposure);
+  const first = earlier(state.first, exposure);
+  const withTrust = (next: Omit<SubjectState, "trusted">): SubjectState =>
+    same(trusted, next.first) ? next : { ...next, trusted };
+  if (state.first === null) return withTrust({ ...rest, first });
+  const own = { variant: state.first.variant, time: state.first.time, id: state.first.id };
+  const variants =
+    state.variants === null && variant === state.first.variant ? null : withVariant(state.variants ?? [own], seen);
+  if (first === state.first && variants === state.variants && same(trusted, before)) return state;
+  return withTrust({ ...rest, first, variants });
 };
 
 /** A subject's total after one more value. */

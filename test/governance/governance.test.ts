@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { memoryStore } from "../../adapters/store/memory.ts";
 import type { Actor } from "../../src/governance/actor.ts";
-import type { GuardrailReading } from "../../src/governance/evidence.ts";
+import type { GuardrailReading } from "../../src/governance/guardrails.ts";
 import { type By, createGovernance, type GovernanceOptions } from "../../src/governance/governance.ts";
 import type { CommandAnswer } from "../../src/governance/governor.ts";
 import { startOfTime } from "../support/scenario.ts";
@@ -225,7 +225,9 @@ describe("the clock", () => {
 
   test("guardrails pull the brake in the name of system:guardrail, once", async () => {
     const reading: GuardrailReading = {
+      guardrail: "error maximumIncrease 0.01",
       metric: "error",
+      verdict: "violated",
       action: "rollBack",
       variant: "treatment",
       why: "above 0.01",
@@ -238,14 +240,14 @@ describe("the clock", () => {
           read: () => Promise.reject(new Error("unused")),
           guardrails: (_ref, state) => {
             asked.push(state.lifecycle);
-            return Promise.resolve([{ ...reading, metric: "latency", action: "none" }, reading]);
+            return Promise.resolve([{ ...reading, metric: "latency", verdict: "safe", action: "none" }, reading]);
           },
         },
       }),
       {
         guardrails: [
           { metric: "error", maximumIncrease: 0.01 },
-          { metric: "latency", maximum: 3 },
+          { metric: "latency", kind: "continuous", maximum: 3, cap: 60 },
         ],
       },
     );

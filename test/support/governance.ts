@@ -144,6 +144,7 @@ const stateOf = (ref: ExperimentRef, written: SettledConfiguration): ExperimentS
   servingSince: null,
   latest: { version: 1, digest: digestOf(written), configuration: written },
   live: null,
+  liveSince: null,
   epoch: 0,
   approved: [],
   earlierPlans: [],

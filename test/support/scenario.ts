@@ -8,6 +8,7 @@ import { evolve } from "../../src/governance/evolve.ts";
 import { type ActorKind, type GateInput, GateSchema } from "../../src/governance/gates/schema.ts";
 import type { LedgerReading, OtherExperiment } from "../../src/governance/policies/policy.ts";
 import { type PolicyInput, PolicySchema } from "../../src/governance/policies/schema.ts";
+import type { GuardrailReading, GuardrailsEvidence } from "../../src/governance/guardrails.ts";
 import type { PolicySet } from "../../src/governance/policy-set.ts";
 import type { ExperimentState } from "../../src/governance/state.ts";
 import type { LifecycleState } from "../../src/lifecycle.ts";
@@ -49,6 +50,13 @@ export const policySetOf = ({ gates = [], policies = [], breakGlass }: World): P
   policies: policies.map((policy) => v.parse(PolicySchema, policy)),
 });
 
+const guardrailsEvidence = (readings: readonly GuardrailReading[] | undefined, now: number): GuardrailsEvidence => {
+  const at = new Date(now).toISOString();
+  return readings === undefined
+    ? { status: "unavailable", at, reason: "nobody reads them here" }
+    : { status: "available", at, readings };
+};
+
 export interface Step {
   readonly by?: ActorRecord;
   /** Milliseconds since the start of time. */
@@ -58,6 +66,8 @@ export interface Step {
   readonly claimed?: Evidence["claimed"];
   readonly customGates?: Evidence["customGates"];
   readonly takenSlots?: Evidence["takenSlots"];
+  /** What guardrails say; left out, nobody reads them. */
+  readonly guardrails?: readonly GuardrailReading[];
 }
 
 export interface Scenario {
@@ -91,7 +101,16 @@ export const scenario = (initial: World = {}): Scenario => {
 
   const evidenceFor = (
     command: Command,
-    { by = author, at = 0, others = [], telemetry, claimed = null, customGates = {}, takenSlots = null }: Step,
+    {
+      by = author,
+      at = 0,
+      others = [],
+      telemetry,
+      claimed = null,
+      customGates = {},
+      takenSlots = null,
+      guardrails,
+    }: Step,
   ): Evidence => {
     const now = startOfTime + at;
     const available: LedgerReading = {
@@ -112,6 +131,7 @@ export const scenario = (initial: World = {}): Scenario => {
       others,
       claimed,
       takenSlots,
+      guardrails: guardrailsEvidence(guardrails, startOfTime + at),
       telemetry: telemetry ?? available,
       custom: {},
       customGates,
