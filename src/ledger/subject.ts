@@ -73,22 +73,28 @@ const earlier = (known: FirstExposure | null, exposure: FirstExposure): FirstExp
 const same = (a: FirstExposure | null, b: FirstExposure | null): boolean =>
   a === b || (a !== null && b !== null && !isFirst(a, b) && !isFirst(b, a));
 
+/** `trusted` is left out where it is `first`: nearly always, and so every state has one shape. */
+const withTrusted = (
+  first: FirstExposure | null,
+  variants: SubjectState["variants"],
+  totals: SubjectState["totals"],
+  trusted: FirstExposure | null,
+): SubjectState => (same(trusted, first) ? { first, variants, totals } : { first, trusted, variants, totals });
+
 /** The subject after one exposure; the same object when nothing changes, as with every ordinary repeat. */
 export const expose = (state: SubjectState, [id, , variant, epoch, time, fromBrowser]: ExposureRow): SubjectState => {
-  const seen = { variant, time, id };
-  const exposure = { ...seen, epoch };
-  const { trusted: _before, ...rest } = state;
+  const exposure = { variant, time, id, epoch };
   const before = trustedFirst(state);
   const trusted = fromBrowser === true ? before : earlier(before, exposure);
   const first = earlier(state.first, exposure);
-  const withTrust = (next: Omit<SubjectState, "trusted">): SubjectState =>
-    same(trusted, next.first) ? next : { ...next, trusted };
-  if (state.first === null) return withTrust({ ...rest, first });
+  if (state.first === null) return withTrusted(first, state.variants, state.totals, trusted);
   const own = { variant: state.first.variant, time: state.first.time, id: state.first.id };
   const variants =
-    state.variants === null && variant === state.first.variant ? null : withVariant(state.variants ?? [own], seen);
-  if (first === state.first && variants === state.variants && same(trusted, before)) return state;
-  return withTrust({ ...rest, first, variants });
+    state.variants === null && variant === state.first.variant
+      ? null
+      : withVariant(state.variants ?? [own], { variant, time, id });
+  if (first === state.first && variants === state.variants && trusted === before) return state;
+  return withTrusted(first, variants, state.totals, trusted);
 };
 
 /** A subject's total after one more value. */

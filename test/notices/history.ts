@@ -36,19 +36,17 @@ export const fullHistory = async (more: Partial<GovernanceOptions> = {}) => {
     telemetry: {
       read: () => Promise.reject(new Error("no figures")),
       guardrails: () =>
-        Promise.resolve(
-          broken === null
-            ? []
-            : [
-                {
-                  metric: "error",
-                  variant: "treatment",
-                  why: "1.2 % more errors",
-                  figures: { p: 0.001 },
-                  action: broken,
-                },
-              ],
-        ),
+        Promise.resolve([
+          {
+            guardrail: "error maximumIncrease 0.01",
+            metric: "error",
+            verdict: broken === "rollBack" ? "violated" : "safe",
+            variant: "treatment",
+            why: "1.2 % more errors",
+            figures: { p: 0.001 },
+            action: broken ?? "none",
+          },
+        ]),
     },
     ...more,
   });
