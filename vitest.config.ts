@@ -53,6 +53,7 @@ export default defineConfig({
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
           globalSetup: ["./test/e2e/build.ts"],
+          provide,
           testTimeout: 120_000,
           hookTimeout: 60_000,
           fileParallelism: false,
