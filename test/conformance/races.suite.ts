@@ -49,7 +49,7 @@ const setUpChanges = 4;
 export const describeRaces = (name: string, makeStore: () => Promise<GovernanceStore>): void => {
   describe(`races on ${name}`, () => {
     test(
-      `32 clients, ${commands} commands on 8 experiments through 4 processes: some order explains every answer`,
+      "32 clients on 8 experiments through 4 processes: some order explains every answer",
       { timeout: 600_000 },
       async () => {
         const store = await makeStore();

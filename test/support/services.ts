@@ -1,11 +1,7 @@
 /** Tests that need a server of the machine: where it is missing they are left out aloud, and in CI that is an error. */
 import { afterAll, beforeEach } from "vitest";
 
-/** For a `globalSetup`: says so once. @throws where services are required (CI) */
-export const refuseWithout = (missing: string): void => {
-  if (process.env["PROVISO_REQUIRE_SERVICES"] === "1") throw new Error(missing);
-  process.stderr.write(`\n${missing}: tests that need it are left out\n\n`);
-};
+export { refuseWithout } from "./require-services.ts";
 
 /**
  * For the top of a test file: leaves its tests out when their service is missing, and says how many they were.

@@ -1,6 +1,6 @@
 /** For a project's tests: one real Redis and one proxy before it, started with the run and ended with it. */
 import type { TestProject } from "vitest/node";
-import { refuseWithout } from "../services.ts";
+import { refuseWithout } from "../require-services.ts";
 import { startProxy } from "./proxy.ts";
 import { redisMissing, startRedis } from "./redis-server.ts";
 
