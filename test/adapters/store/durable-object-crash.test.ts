@@ -184,7 +184,7 @@ describe("objects and their registry", () => {
         maxLength: 12,
       }),
     });
-    await fc.assert(
+    const asserted = fc.assert(
       fc.asyncProperty(seeds, async (seed) => {
         const planned = new Map(seed.faults);
         let picks = 0;
@@ -196,6 +196,7 @@ describe("objects and their registry", () => {
       }),
       { numRuns: process.env["PROVISO_PROOF"] === "1" ? 3_000 : 60 },
     );
+    await expect(asserted).resolves.toBeUndefined();
   }, 600_000);
 });
 
@@ -209,11 +210,11 @@ describe("a registry, when messages overtake each other", () => {
     const opened = openRegistry({
       storage: openStorage(),
       async holding(question) {
-        const next = answers[asked.length];
+        const prepared = answers[asked.length];
         asked.push(question);
-        await next?.meanwhile?.();
-        if (next === undefined) throw new Error("nobody expected this question");
-        return next.answer;
+        await prepared?.meanwhile?.();
+        if (prepared === undefined) throw new Error("nobody expected this question");
+        return prepared.answer;
       },
     });
     const ref = (experiment: string): ExperimentRef => ({ ...scope, experiment });
