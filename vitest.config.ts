@@ -8,13 +8,14 @@ export default defineConfig({
   test: {
     // Drivers of databases close their sockets when they are done, and the platform's then reject what is still waiting to read.
     onUnhandledError: (error) => !("message" in error && error.message === "This socket has been closed."),
+    // One Redis for all projects: its client cannot be loaded twice into one process.
+    globalSetup: ["./test/support/upstash/global.ts"],
     projects: [
       {
         test: {
           name: "node",
           include: ["test/**/*.test.ts"],
           exclude: ["test/worker/**", "test/e2e/**"],
-          globalSetup: ["./test/support/upstash/global.ts"],
           provide,
         },
       },
@@ -41,7 +42,7 @@ export default defineConfig({
         test: {
           name: "worker",
           include: ["test/worker/**/*.test.ts"],
-          globalSetup: ["./test/support/upstash/global.ts", "./test/support/postgres/global.ts"],
+          globalSetup: ["./test/support/postgres/global.ts"],
           provide,
           // A guard against hanging, not a measurement: machines are shared, and a store is asked thousands of times.
           testTimeout: 30_000,
