@@ -63,6 +63,8 @@ export type { Command, Decision, Evidence } from "./governance/commands.ts";
 export { decide } from "./governance/decide.ts";
 export { diffConfigurations, type ConfigurationChange, type ConfigurationDiff } from "./governance/diff.ts";
 export { stateAt, type Moment, type PastState } from "./governance/state-at.ts";
+export { checkHistory, type HistoryVerification } from "./governance/check-history.ts";
+export { archivable, archiveLines, removeArchived, type Archivable } from "./governance/retention.ts";
 export { exportExperiment, type ExportOptions } from "./governance/export/export.ts";
 export { importExperiment, type Imported, type ImportOptions } from "./governance/export/import.ts";
 export { splitLines } from "./governance/export/lines.ts";

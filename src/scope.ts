@@ -32,12 +32,12 @@ export const NameSchema = v.pipe(
 );
 
 /** Names that routes beside `/{name}` have. */
-const reservedNames: readonly string[] = ["proposals", "import"];
+const reservedNames: readonly string[] = ["proposals", "import", "erasures"];
 
 /** Names of experiments: {@link NameSchema} without those that paths of the API already mean something by. */
 export const ExperimentNameSchema = v.pipe(
   NameSchema,
-  v.check((name) => !reservedNames.includes(name), `a name other than ${reservedNames.join(" and ")}`),
+  v.check((name) => !reservedNames.includes(name), `a name other than ${reservedNames.join(", ")}`),
 );
 
 /** True for a string that {@link NameSchema} accepts. */

@@ -17,6 +17,7 @@ import type { Governor, GovernorOptions } from "../src/governance/governor.ts";
 import { withHostFunctions } from "../src/governance/host-rules.ts";
 import type { LedgerFigures } from "../src/governance/policies/policy.ts";
 import type { PolicySet } from "../src/governance/policy-set.ts";
+import { createSigner, type Signer } from "../src/governance/signing.ts";
 import type { ExperimentState } from "../src/governance/state.ts";
 import type { GovernanceStore } from "../src/governance/store.ts";
 import type { AppDependencies } from "../src/http/dependencies.ts";
@@ -219,6 +220,12 @@ const remoteGovernor = (env: WorkerEnv, dsl: Dsl, ref: ExperimentRef): Governor 
   return {
     execute: (request) => asking((object) => object.execute(request)),
     evaluate: (question) => asking((object) => object.evaluate(question)),
+    erase: async (request) => {
+      const outcome = await asking((object) => object.erasePerson(request));
+      if (outcome.ok) return outcome.values;
+      throw new ProvisoError(outcome.code, outcome.message, outcome.details);
+    },
+    reload: (target) => asking((object) => object.reload(target)),
     // Its object has an alarm of its own.
     tick: () => Promise.resolve(null),
   };
@@ -304,6 +311,20 @@ const corsOf = ({ governance: { cors } }: Dsl): Pick<AppDependencies, "cors"> =>
   return { cors: { origins, credentials, maxAgeSeconds: Math.round((parseDuration(maxAge) ?? 0) / 1_000) } };
 };
 
+/** Made when something is first to be signed, and once. */
+const signerOf = (env: WorkerEnv, { governance: { history } }: Dsl): Pick<AppDependencies, "signer"> => {
+  const { signing } = history;
+  if (signing === undefined) return {};
+  const value: unknown = Reflect.get(env, signing.secret);
+  if (typeof value !== "string")
+    throw new ProvisoError(
+      "invalid-dsl",
+      `governance.history.signing.secret names ${signing.secret}, which is not set in this deployment`,
+    );
+  let made: Promise<Signer> | undefined;
+  return { signer: () => (made ??= createSigner(value, signing.keyId)) };
+};
+
 /** What the HTTP app needs, from the bindings of this Worker. */
 export const appDependencies = (env: WorkerEnv, dsl: Dsl): AppDependencies => ({
   store: storeOf(env, dsl),
@@ -321,6 +342,7 @@ export const appDependencies = (env: WorkerEnv, dsl: Dsl): AppDependencies => ({
   requireIdempotencyKey: dsl.governance.requireIdempotencyKey,
   ...corsOf(dsl),
   rateLimits: rateLimitsOf(dsl),
+  ...signerOf(env, dsl),
 });
 
 /** The plans that the consumer judges events by: what the experiments' own states say. */

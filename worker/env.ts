@@ -1,6 +1,9 @@
 /** The bindings of the Worker, as `wrangler.toml` names them. Only `compose.ts` reads them. */
 import type { HistoryStub } from "../adapters/store/durable-object.ts";
 import type { Holding, HoldingQuestion, Registry } from "../adapters/store/durable-object-registry.ts";
+import type { ErrorCode } from "../src/errors.ts";
+import type { ErasureRequest } from "../src/governance/erase.ts";
+import type { ExperimentRef } from "../src/scope.ts";
 import type { CommandAnswer, CommandRequest } from "../src/governance/governor.ts";
 import type { DryRun, DryRunRequest } from "../src/governance/dry-run.ts";
 import type { ListPage, ListQuery } from "../src/governance/store.ts";
@@ -11,6 +14,16 @@ import type { Scope } from "../src/scope.ts";
 import type { Watch, WatchCounts } from "../src/ledger/watch.ts";
 import type { RecordBatch, RecordReport } from "./ledger-object.ts";
 
+/** Errors lose their code on the way out of an object. */
+export type Erasure =
+  | { readonly ok: true; readonly values: number }
+  | {
+      readonly ok: false;
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly details: Readonly<Record<string, unknown>>;
+    };
+
 /** What the rest of the Worker may ask of an experiment's object. */
 export interface ExperimentStub extends HistoryStub {
   /** On the memory store, whose one object has all of them. */
@@ -19,6 +32,8 @@ export interface ExperimentStub extends HistoryStub {
   holding(question: HoldingQuestion): Promise<Holding>;
   execute(request: CommandRequest): Promise<CommandAnswer>;
   evaluate(question: DryRunRequest): Promise<DryRun | null>;
+  erasePerson(request: ErasureRequest): Promise<Erasure>;
+  reload(ref: ExperimentRef): Promise<void>;
 }
 
 /** What the rest of the Worker may ask of a ledger's object. */

@@ -8,11 +8,19 @@ import { ProvisoError } from "../src/errors.ts";
 import { type CommandAnswer, type CommandRequest, createGovernor, type Governor } from "../src/governance/governor.ts";
 import type { DryRun, DryRunRequest } from "../src/governance/dry-run.ts";
 import type { GovernanceStore, ListPage, ListQuery } from "../src/governance/store.ts";
-import type { Scope } from "../src/scope.ts";
+import type { ErasureRequest } from "../src/governance/erase.ts";
+import type { ExperimentRef, Scope } from "../src/scope.ts";
 import { createAlarms, type Alarms } from "./alarms.ts";
 import { governorOptions, historyOf, readDsl, storeOf } from "./compose.ts";
-import type { ExperimentStub, WorkerEnv } from "./env.ts";
+import type { Erasure, ExperimentStub, WorkerEnv } from "./env.ts";
 import { reportError } from "./report.ts";
+
+const failed = (error: unknown): Extract<CommandAnswer, { ok: false }> => {
+  reportError(error);
+  if (error instanceof ProvisoError)
+    return { ok: false, code: error.code, message: error.message, details: error.details };
+  return { ok: false, code: "internal", message: "an unexpected error; it has been reported", details: {} };
+};
 
 /**
  * The object gives order, not exclusion: over D1 two commands could interleave at an `await`. The governor's lock
@@ -59,11 +67,20 @@ export class ExperimentObject extends DurableObject<WorkerEnv> implements Experi
     try {
       return await this.#governor.execute(request);
     } catch (error) {
-      reportError(error);
-      if (error instanceof ProvisoError)
-        return { ok: false, code: error.code, message: error.message, details: error.details };
-      return { ok: false, code: "internal", message: "an unexpected error; it has been reported", details: {} };
+      return failed(error);
     }
+  }
+
+  async erasePerson(request: ErasureRequest): Promise<Erasure> {
+    try {
+      return { ok: true, values: await this.#governor.erase(request) };
+    } catch (error) {
+      return failed(error);
+    }
+  }
+
+  reload(ref: ExperimentRef): Promise<void> {
+    return this.#governor.reload(ref);
   }
 
   evaluate(question: DryRunRequest): Promise<DryRun | null> {

@@ -11,6 +11,24 @@ import { NameSchema } from "../scope.ts";
 const secretPattern = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;
 const SecretSchema = v.pipe(v.string(), v.regex(secretPattern, "the name of a secret, such as PROVISO_TOKENS"));
 
+/** What is signed of histories, and with which secret. */
+export const HistorySchema = v.strictObject({
+  signing: v.exactOptional(
+    v.strictObject({
+      /** The secret with the Ed25519 private key: PKCS8 as PEM, or a JWK. `npx proviso key` makes one. */
+      secret: SecretSchema,
+      /** How signatures name the key; left out: its thumbprint. */
+      keyId: v.exactOptional(
+        v.pipe(
+          v.string(),
+          v.minLength(1, "at least one character"),
+          v.maxLength(limits.keyIdCharacters, `at most ${limits.keyIdCharacters} characters`),
+        ),
+      ),
+    }),
+  ),
+});
+
 const textMax = 512;
 const text = v.pipe(
   v.string(),

@@ -6,7 +6,7 @@ import { GateSchema } from "../governance/gates/schema.ts";
 import { PolicySchema } from "../governance/policies/schema.ts";
 import { limits } from "../limits.ts";
 import { NameSchema } from "../scope.ts";
-import { AuthSchema, CorsSchema, RateLimitsSchema } from "./http-schema.ts";
+import { AuthSchema, CorsSchema, HistorySchema, RateLimitsSchema } from "./http-schema.ts";
 import { PersistenceSchema } from "./persistence.ts";
 
 const longestIntervalMs = 3_600_000;
@@ -56,6 +56,7 @@ const GovernanceSchema = v.strictObject({
   cors: v.exactOptional(CorsSchema),
   /** Counted by each isolate for itself; under development identity not at all. */
   rateLimits: v.optional(RateLimitsSchema, {}),
+  history: v.optional(HistorySchema, {}),
   /** Writes without `If-Match` are refused (428). */
   requireIfMatch: v.optional(v.boolean(), false),
   /** Writes without `Idempotency-Key` are refused (428). */

@@ -5,14 +5,16 @@
 import { ProvisoError } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type { ExperimentRef } from "../scope.ts";
+import { beginningOf } from "./beginning.ts";
 import { evolve } from "./evolve.ts";
-import { type ExperimentState, stateShape } from "./state.ts";
+import { stateShape } from "./state.ts";
 import type { GovernanceStore, HistoryPage, Snapshot } from "./store.ts";
 
 /** The state as of the event that made this revision; page by page, whatever the length of the history. */
 const rebuild = async (store: GovernanceStore, ref: ExperimentRef, snapshot: Snapshot): Promise<Snapshot> => {
-  let state: ExperimentState | null = null;
-  for (let after: number | null = 0; after !== null;) {
+  const beginning = await beginningOf(store, ref);
+  let state = beginning.state;
+  for (let after: number | null = beginning.after; after !== null;) {
     const page: HistoryPage = await store.history(ref, { after, limit: limits.heavyPageRows });
     for (const event of page.events) {
       state = evolve(state, event);
@@ -20,6 +22,8 @@ const rebuild = async (store: GovernanceStore, ref: ExperimentRef, snapshot: Sna
     }
     after = page.next;
   }
+  // The revision is of an event that is archived, and nothing has changed the state since.
+  if (state !== null && state === beginning.state) return { ...snapshot, state };
   throw new ProvisoError("internal", `the history of ${ref.experiment} does not lead to its stored state`);
 };
 

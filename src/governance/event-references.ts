@@ -28,6 +28,7 @@ const referenceMembers = {
   Killed: ["reason"],
   Revived: ["reason", "metadata"],
   GuardrailBroken: [],
+  Erased: ["reason"],
   ChangeDenied: ["reason", "metadata"],
 } as const satisfies { readonly [Type in EventType]: readonly (keyof DataOf<Type>)[] };
 

@@ -204,6 +204,11 @@ interface Payloads {
   Revived: DecidedChange & { readonly variant: string | null };
   /** A guardrail that only notifies was broken. */
   GuardrailBroken: GuardrailFinding;
+  /**
+   * What is personal of somebody was removed, as a request for erasure demands. It says that it happened, on whose word
+   * and how much of it there was, and not whose it was. It moves the log, not the snapshot.
+   */
+  Erased: { readonly values: number; readonly reason?: PersonalRef };
   /** Somebody tried and was stopped. It moves the log, not the snapshot. */
   ChangeDenied: DecidedChange & {
     /** What was tried: to make the change, or to approve it. */
@@ -238,6 +243,7 @@ export const eventTypes = [
   "Killed",
   "Revived",
   "GuardrailBroken",
+  "Erased",
   "ChangeDenied",
 ] as const satisfies readonly EventType[];
 

@@ -264,6 +264,7 @@ const apply = (state: ExperimentState, event: Exclude<Occurrence, { type: "Creat
       return killSwitched(state, event.data.variant, false);
     case "GuardrailBroken":
       return { ...state, notified: [...state.notified, event.data.guardrail ?? event.data.metric] };
+    case "Erased":
     case "ChangeDenied":
       return state;
     default:

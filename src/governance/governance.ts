@@ -9,12 +9,15 @@ import { limits } from "../limits.ts";
 import { defaultScope, ExperimentNameSchema, type ExperimentRef, NameSchema, type Scope, scopeKey } from "../scope.ts";
 import type { Actor } from "./actor.ts";
 import { withCurrentShape } from "./current-shape.ts";
-import { createVerifier, type Verification } from "./chain.ts";
+import { checkHistory, type HistoryVerification } from "./check-history.ts";
 import type { CustomGates } from "./custom-gates.ts";
 import type { Outcome } from "./events.ts";
 import { createOutbox } from "../delivery/outbox.ts";
 import type { Subscriber } from "../delivery/subscriber.ts";
+import { type ErasedPage, eraseInScope } from "./erase.ts";
 import type { Telemetry } from "./evidence.ts";
+import { exportExperiment, type ExportOptions } from "./export/export.ts";
+import { importExperiment, type Imported, type ImportOptions } from "./export/import.ts";
 import type { GateInput } from "./gates/schema.ts";
 import { withHostFunctions } from "./host-rules.ts";
 import { type CommandAnswer, createGovernor, type GovernorOptions } from "./governor.ts";
@@ -68,6 +71,16 @@ interface Saying {
   /** The digest of the change that was looked at: an approval counts for nothing else. */
   readonly changeDigest: string;
   readonly reason?: string;
+}
+
+interface ErasingEverywhere {
+  /** Left out: the default scope. */
+  readonly scope?: Scope;
+  readonly reason?: string;
+  /** From the last page's `next`. */
+  readonly after?: string;
+  /** Experiments looked at in one call; at most 100. */
+  readonly limit?: number;
 }
 
 interface ScheduledMove {
@@ -269,16 +282,31 @@ export const createGovernance = (options: GovernanceOptions) => {
     },
     history: (named: Named, query?: HistoryQuery): Promise<HistoryPage> => store.history(refOf(named), query),
     /** Whether the history holds together. */
-    verify: async (named: Named): Promise<Verification> => {
-      const ref = refOf(named);
-      const verifier = createVerifier();
-      for (let after: number | null = 0; after !== null;) {
-        const page: HistoryPage = await store.history(ref, { after, limit: limits.heavyPageRows });
-        verifier.add(page.events);
-        after = page.next;
-      }
-      return verifier.result();
+    verify: (named: Named): Promise<HistoryVerification> => checkHistory(store, refOf(named)),
+    /** One experiment's history as NDJSON, line by line; `verifyExport` and `importExperiment` read it. */
+    export: (named: Named, exporting?: ExportOptions): AsyncIterable<string> =>
+      exportExperiment(store, refOf(named), exporting),
+    /** Brings an exported history in, or goes on with one that came in part. */
+    import: async (lines: AsyncIterable<string> | Iterable<string>, importing?: ImportOptions): Promise<Imported> => {
+      const imported = await importExperiment(store, lines, importing);
+      await governor.reload(imported.ref);
+      return imported;
     },
+    /** Removes what is personal of somebody from one experiment: their id, and what they wrote. */
+    erase: (named: Named, person: string, by: Pick<By, "actor">, reason?: string): Promise<number> =>
+      governor.erase({ ref: refOf(named), actor: by.actor, person, ...(reason === undefined ? {} : { reason }) }),
+    /** The same in every experiment of a scope, a page of experiments at a time. */
+    eraseEverywhere: (
+      person: string,
+      by: Pick<By, "actor">,
+      { scope = defaultScope, reason, ...page }: ErasingEverywhere = {},
+    ): Promise<ErasedPage> =>
+      eraseInScope(
+        { store, governor: () => governor },
+        scope,
+        { actor: by.actor, person, ...(reason === undefined ? {} : { reason }) },
+        page,
+      ),
     /**
      * Does what time has brought about in one scope: scheduled changes, ramp steps, guardrails, and deliveries that are
      * to be tried again or that a crash has left. A host without alarms calls it on a timer; twice does nothing twice.

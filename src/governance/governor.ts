@@ -14,7 +14,9 @@ import { createBrakes } from "./brakes.ts";
 import { decide } from "./decide.ts";
 import { withCurrentShape } from "./current-shape.ts";
 import { createDenialLimiter } from "./denial-limiter.ts";
-import type { ActorRecord, DomainEvent, PersonalRef } from "./events.ts";
+import { referencesIn } from "./event-references.ts";
+import type { ActorRecord, DomainEvent, EventRecord, PersonalRef } from "./events.ts";
+import { eraseAll, type ErasureRequest, personalOf, recordErasure } from "./erase.ts";
 import { evolve } from "./evolve.ts";
 import { createLocks } from "./locks.ts";
 import { createKnownRules } from "./known-rules.ts";
@@ -74,6 +76,15 @@ export interface Governor {
    * @returns when to call again, in ms since the epoch; null when only a command can change anything
    */
   tick(ref: ExperimentRef): Promise<number | null>;
+  /**
+   * Removes what is personal of somebody from one experiment, and records that it happened. Events and state keep
+   * references that mean nothing; who was erased and comes back is somebody new.
+   *
+   * @returns how many values were removed; 0 for somebody who never acted here, and then nothing is recorded
+   */
+  erase(request: ErasureRequest): Promise<number>;
+  /** For whoever has written past this governor, by an import or an archive: look again, and see what time has brought. */
+  reload(ref: ExperimentRef): Promise<void>;
 }
 
 export interface GovernorOptions {
@@ -273,7 +284,7 @@ export const createGovernor = (options: GovernorOptions): Governor => {
         expect: loaded?.head ?? "new",
         events: records,
         ...(changed && snapshot !== null ? { snapshot, people: peopleOf(next) } : {}),
-        personal,
+        personal: takenUp(personal, records),
         claims: decision.outcome === "commit" ? decision.claims : { take: [], release: [] },
         receipt,
         rules: knownRules.missing(key, rulesNamed(policySet, records)),
@@ -328,11 +339,7 @@ export const createGovernor = (options: GovernorOptions): Governor => {
       const answer = await attempt(errand, await load(errand));
       if (answer !== "again") return answer;
     }
-    throw new ProvisoError(
-      "store-unavailable",
-      `the experiment is changing too fast: ${attemptsMax} attempts lost their race`,
-      { retryAfterSeconds: 1 },
-    );
+    throw tooBusy();
   };
 
   const inTurn = (errand: Errand): Promise<CommandAnswer> =>
@@ -364,8 +371,36 @@ export const createGovernor = (options: GovernorOptions): Governor => {
     }
   };
 
+  const forget = (key: string): void => {
+    memory.delete(key);
+    knownRules.forget(key);
+  };
+
+  const erase = (request: ErasureRequest): Promise<number> => {
+    const key = refKey(request.ref);
+    return turns.run(key, async () => {
+      const refs = await personalOf(store, request.ref, request.person);
+      if (refs.length === 0) return 0;
+      for (let attempts = 0; attempts < attemptsMax; attempts += 1) {
+        const result = await commits.run(key, () => recordErasure({ store, now, id, salt }, request, refs.length));
+        // What is remembered has the values, and another head.
+        forget(key);
+        if (!result.ok) continue;
+        deliver(request.ref);
+        await eraseAll(store, request.ref, refs);
+        return refs.length;
+      }
+      throw tooBusy();
+    });
+  };
+
   return {
     execute,
+    erase,
+    reload: async (ref) => {
+      forget(refKey(ref));
+      await wake?.(ref, now());
+    },
     evaluate: (question) =>
       evaluateMove(question, { store, policySet, customGates, customPolicies, telemetry, now, report }),
     async tick(ref) {
@@ -381,6 +416,19 @@ export const createGovernor = (options: GovernorOptions): Governor => {
     },
   };
 };
+
+/** What a command brought and no event has taken up is not kept: nobody could find it again to erase it. */
+const takenUp = (personal: readonly PersonalValue[], records: readonly EventRecord[]): readonly PersonalValue[] => {
+  const taken = new Set(records.flatMap((record) => referencesIn(record)));
+  return personal.filter(({ ref }) => taken.has(ref));
+};
+
+const tooBusy = (): ProvisoError =>
+  new ProvisoError(
+    "store-unavailable",
+    `the experiment is changing too fast: ${attemptsMax} attempts lost their race`,
+    { retryAfterSeconds: 1 },
+  );
 
 const brakeStates: readonly (LifecycleState | undefined)[] = ["Paused", "RolledBack"];
 

@@ -19,6 +19,10 @@ export const roles = {
   transition: ["editor", "approver", "operator", "admin"],
   approve: ["approver", "admin"],
   comment: ["editor", "approver", "operator", "admin"],
+  /** With the salts of what is personal in it. */
+  export: ["admin"],
+  import: ["admin"],
+  erase: ["admin"],
   /** Whoever may break the glass is named by the rules alone. */
   breakGlass: [],
 } as const satisfies Readonly<Record<string, readonly string[]>>;
@@ -32,7 +36,17 @@ const rolesOfGates = (what: RoleAccess, { gates, breakGlass }: PolicySet): reado
   const transition = gates.flatMap((gate) => ("allowedRoles" in gate ? gate.allowedRoles : []));
   const glass = breakGlass?.roles ?? [];
   const read = [...approve, ...transition, ...glass];
-  return { read, writeVersion: [], transition, approve, comment: [...approve, ...transition], breakGlass: glass }[what];
+  return {
+    read,
+    writeVersion: [],
+    transition,
+    approve,
+    comment: [...approve, ...transition],
+    breakGlass: glass,
+    export: [],
+    import: [],
+    erase: [],
+  }[what];
 };
 
 const withinPin = (pin: ScopePin, scope: Scope): void => {

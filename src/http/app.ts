@@ -11,6 +11,7 @@ import { dryRunRoutes } from "./routes/dry-runs.ts";
 import { eventsRoutes } from "./routes/events.ts";
 import { experimentRoutes } from "./routes/experiments.ts";
 import { healthRoutes } from "./routes/health.ts";
+import { historyRoutes } from "./routes/history.ts";
 import { lifecycleRoutes } from "./routes/lifecycle.ts";
 import { openApiRoutes } from "./routes/openapi.ts";
 import { pastRoutes } from "./routes/past.ts";
@@ -47,6 +48,7 @@ export const createApp = (given: AppDependencies) => {
       .route("/api/rules", rulesRoutes(dependencies))
       // Before the routes of one experiment: no experiment has the name of one of these.
       .route("/api/governance", proposalRoutes(dependencies))
+      .route("/api/governance", historyRoutes(dependencies))
       .route("/api/governance", experimentRoutes(dependencies))
       .route("/api/governance", lifecycleRoutes(dependencies))
       .route("/api/governance", publishingRoutes(dependencies))

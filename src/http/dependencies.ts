@@ -6,6 +6,7 @@ import { withCurrentShape } from "../governance/current-shape.ts";
 import type { Governor } from "../governance/governor.ts";
 import type { DataPlaneSettings } from "../evaluation/rule-set.ts";
 import type { PolicySet } from "../governance/policy-set.ts";
+import type { Signer } from "../governance/signing.ts";
 import type { GovernanceStore } from "../governance/store.ts";
 import type { LedgerCounts } from "../ledger/counts.ts";
 import type { CrossoverPage } from "../ledger/crossover.ts";
@@ -43,6 +44,8 @@ export interface AppDependencies {
   readonly identity: Identity;
   /** Left out: this host counts nothing, and results are not there. */
   readonly ledger?: (ref: ExperimentRef) => LedgerReader;
+  /** Signs heads and exports; left out: nothing is signed. */
+  readonly signer?: () => Promise<Signer>;
   /** Puts messages of encoded events on their way to the ledger; rejects when the sender should try again. */
   readonly sendMessages?: (messages: readonly string[]) => Promise<void>;
   /** What publishing tells the applications of a scope about sending events. */

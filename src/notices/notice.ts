@@ -118,6 +118,7 @@ export const kindOf = (event: EventRecord): NoticeKind | null => {
     case "RampEnded":
     case "ScheduleSet":
     case "ScheduleCleared":
+    case "Erased":
       return null;
     default:
       return event satisfies never;
@@ -229,6 +230,7 @@ const tell = (event: EventRecord): Told | null => {
     case "RampEnded":
     case "ScheduleSet":
     case "ScheduleCleared":
+    case "Erased":
       return null;
     default:
       return event satisfies never;

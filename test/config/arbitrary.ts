@@ -365,6 +365,15 @@ const governance = fc.record(
     optimisticConcurrency: fc.constant(true as const),
     retainHistory: fc.constant(true as const),
     auth,
+    history: fc.record(
+      {
+        signing: fc.record(
+          { secret: fc.constantFrom("PROVISO_SIGNING_KEY", "A"), keyId: fc.constantFrom("2026-11", "k") },
+          { requiredKeys: ["secret"] },
+        ),
+      },
+      { requiredKeys: [] },
+    ),
     cors: fc.record(
       {
         origins: fc.uniqueArray(

@@ -83,6 +83,7 @@ describe("a valid configuration", () => {
           retainHistory: true,
           auth: { type: "development", secret: "PROVISO_TOKENS" },
           rateLimits: { governance: { perMinute: 600, burst: 200 }, failures: { perMinute: 60, burst: 100 } },
+          history: {},
           requireIfMatch: false,
           requireIdempotencyKey: false,
         },

@@ -232,6 +232,7 @@ const wrongs = (
       case "Killed":
       case "Revived":
       case "GuardrailBroken":
+      case "Erased":
       case "ChangeDenied":
         break;
       default:

@@ -364,7 +364,7 @@ describe("hostile input", () => {
     expect(JSON.stringify(body).length).toBeLessThan(30_000);
   });
 
-  test.each(["proposals", "import"])("%s is a route, so no experiment is called so", async (name) => {
+  test.each(["proposals", "import", "erasures"])("%s is a route, so no experiment is called so", async (name) => {
     const { ada } = people();
     const answer = await ada.post(`/api/governance/${name}/versions`, { configuration: configuration() });
     expect(answer).toMatchObject({ status: 400 });

@@ -4,9 +4,7 @@ import { ProvisoError } from "../../errors.ts";
 import { limits } from "../../limits.ts";
 import type { ExperimentRef } from "../../scope.ts";
 import type { EventRecord } from "../events.ts";
-import { evolve } from "../evolve.ts";
 import { signHead, type Signer } from "../signing.ts";
-import type { ExperimentState } from "../state.ts";
 import type { Checkpoint, GovernanceStore, Head, HistoryPage, PersonalPage, PersonalValue } from "../store.ts";
 import { createLinesDigest, formatName, formatVersion, type HistoryLine } from "./format.ts";
 import { namedBy, namedByState, namedKey } from "./reader.ts";
@@ -152,31 +150,3 @@ export async function* exportExperiment(
   const signature = signer === undefined ? {} : { signature: await signer.sign(exportStatement(ref, end)) };
   yield `${canonicalJson({ line: "trailer", ...counts, ...end, ...signature })}\n`;
 }
-
-/** Where a part of a history ends: the place, and the state there. */
-export interface Reached {
-  readonly head: Required<Head>;
-  readonly state: ExperimentState;
-}
-
-/** The last event that happened before a time (ms since the epoch) and the state it led to; null where there is none. */
-export const reachedBefore = async (
-  store: GovernanceStore,
-  ref: ExperimentRef,
-  checkpoint: Checkpoint | null,
-  time: number,
-): Promise<Reached | null> => {
-  const from = checkpoint === null ? null : checkpointState(ref, checkpoint);
-  let state = from?.state ?? null;
-  let head: Required<Head> | null = null;
-  for (let after: number | null = checkpoint?.seq ?? 0; after !== null;) {
-    const page: HistoryPage = await store.history(ref, { after, limit: limits.heavyPageRows });
-    for (const event of page.events) {
-      if (Date.parse(event.at) >= time) return head === null || state === null ? null : { head, state };
-      state = evolve(state, event);
-      head = { seq: event.seq, hash: event.hash, at: event.at };
-    }
-    after = page.next;
-  }
-  return head === null || state === null ? null : { head, state };
-};

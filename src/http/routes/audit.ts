@@ -1,12 +1,10 @@
 /** The history as it is stored, and whether it holds together. */
 import { Hono } from "hono";
 import * as v from "valibot";
-import { createVerifier, type Verification } from "../../governance/chain.ts";
+import { checkHistory } from "../../governance/check-history.ts";
 import { eventTypes } from "../../governance/events.ts";
 import { actorKinds } from "../../governance/gates/schema.ts";
-import type { GovernanceStore } from "../../governance/store.ts";
 import { limits } from "../../limits.ts";
-import type { ExperimentRef } from "../../scope.ts";
 import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 import { loadExperiment } from "../governed.ts";
@@ -41,24 +39,11 @@ const Verified = v.object({
   length: count,
   head: v.nullable(v.object({ seq: count, hash: digest, at: v.optional(time) })),
   firstInvalid: v.nullable(count),
+  from: v.pipe(count, v.description("Where the history begins: 0, or the place of a checkpoint")),
 });
 
-/** Page by page, so that a long history needs no more memory than a short one. */
-const verify = async (store: GovernanceStore, ref: ExperimentRef): Promise<Verification> => {
-  const verifier = createVerifier();
-  for (let after: number | null = 0; after !== null;) {
-    const found: Awaited<ReturnType<GovernanceStore["history"]>> = await store.history(ref, {
-      after,
-      limit: limits.heavyPageRows,
-    });
-    verifier.add(found.events);
-    after = found.next;
-  }
-  return verifier.result();
-};
-
 export const auditRoutes = (dependencies: Dependencies) => {
-  const { store } = dependencies;
+  const { store, signer } = dependencies;
   return new Hono<AppEnvironment>()
     .get(
       "/:name/audit",
@@ -96,7 +81,10 @@ export const auditRoutes = (dependencies: Dependencies) => {
         },
         async (context) => {
           const { ref } = await loadExperiment(context, dependencies);
-          return context.json({ experimentName: ref.experiment, ...(await verify(store, ref)) });
+          return context.json({
+            experimentName: ref.experiment,
+            ...(await checkHistory(store, ref, await signer?.())),
+          });
         },
       ),
     );
