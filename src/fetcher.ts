@@ -4,6 +4,7 @@ export interface FetchRequest {
   readonly headers: Record<string, string>;
   readonly body?: string;
   readonly signal: AbortSignal;
+  readonly keepalive?: boolean;
 }
 
 export interface FetchResponse {

@@ -1,7 +1,7 @@
 /** Sends events to Proviso over HTTP: `POST {url}/api/events`. For everything outside the Worker. */
-import { endpoint, globalFetch, type FetchResponse, type Fetcher } from "../../src/fetcher.ts";
+import { endpoint, type Fetcher } from "../../src/fetcher.ts";
 import { batchBytes, batchEvents } from "../../src/evaluation/bounds.ts";
-import { retryAfterMs } from "../../src/retry-after.ts";
+import { post } from "../../src/events/post.ts";
 import { addReceipts, encodeBatch, runsOf, type PlacedEvent } from "../../src/events/send.ts";
 import { SinkError } from "../../src/events/sink-error.ts";
 import { trackHealth } from "../../src/events/sink-health.ts";
@@ -17,12 +17,17 @@ export interface HttpSinkOptions {
   readonly timeoutMs?: number;
   /** Milliseconds since 1970; read only where the server names a time to retry at. */
   readonly now?: () => number;
+  /** In a page: lets the browser send what is on its way when the page goes, in parts of at most 60,000 bytes. */
+  readonly keepalive?: boolean;
 }
 
 const head = '{"events":[';
 const tail = "]}";
 /** Room for the events' commas and the braces around them. */
 const partBytes = batchBytes - batchEvents - head.length - tail.length;
+
+/** The Fetch standard lets all requests of a page that outlive it have 64 KiB together. */
+const keepalivePartBytes = 60_000;
 
 const isRejection = (value: unknown): value is { readonly index: number; readonly message: string } =>
   typeof value === "object" &&
@@ -73,40 +78,29 @@ const refused = (part: readonly PlacedEvent[], message: string): SinkReceipt => 
  * const sink = httpSink({ url: "https://experiments.example", headers: { authorization: `Bearer ${key}` } });
  */
 export const httpSink = (options: HttpSinkOptions): EventSink => {
-  const { timeoutMs = 12_000, now = Date.now } = options;
+  const { timeoutMs = 12_000, now = Date.now, keepalive = false } = options;
   const url = endpoint(options.url, "api/events").href;
-  const fetcher = options.fetch ?? globalFetch;
   const tracker = trackHealth();
 
-  const post = async (part: readonly PlacedEvent[]): Promise<{ response: FetchResponse; text: string }> => {
-    try {
-      const response = await fetcher(url, {
-        method: "POST",
-        headers: { ...options.headers, "content-type": "application/json", accept: "application/json" },
-        body: head + part.map((event) => event.text).join(",") + tail,
-        signal: AbortSignal.timeout(timeoutMs),
-      });
-      return { response, text: await response.text() };
-    } catch (error) {
-      throw new SinkError(`${url}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
-    }
-  };
+  const headers = { ...options.headers, "content-type": "application/json", accept: "application/json" };
 
   const sendPart = async (part: readonly PlacedEvent[]): Promise<SinkReceipt> => {
-    const { response, text } = await post(part);
-    if (response.ok) {
+    const body = head + part.map((event) => event.text).join(",") + tail;
+    const answer = await post(url, body, { fetch: options.fetch, headers, timeoutMs, now, keepalive });
+    const { ok, status, text } = answer;
+    if (ok) {
       const receipt = parse(text);
       if (isReceipt(receipt)) return placed(receipt, part);
-      throw new SinkError(`${url}: answered ${response.status} without a receipt: ${text.slice(0, 200)}`);
+      throw new SinkError(`${url}: answered ${status} without a receipt: ${text.slice(0, 200)}`);
     }
-    const message = `${url}: answered ${response.status}: ${text.slice(0, 200)}`;
-    if (response.status === 413 && part.length > 1) {
+    const message = `${url}: answered ${status}: ${text.slice(0, 200)}`;
+    if (status === 413 && part.length > 1) {
       const middle = Math.ceil(part.length / 2);
       const first = await sendPart(part.slice(0, middle));
       return addReceipts([first, await sendPart(part.slice(middle))]);
     }
-    if (response.status === 400 || response.status === 413 || response.status === 422) return refused(part, message);
-    throw new SinkError(message, { retryAfterMs: retryAfterMs(response.headers.get("retry-after"), now()) });
+    if (status === 400 || status === 413 || status === 422) return refused(part, message);
+    throw new SinkError(message, { retryAfterMs: answer.retryAfterMs });
   };
 
   const sendParts = async (parts: readonly (readonly PlacedEvent[])[]): Promise<readonly SinkReceipt[]> => {
@@ -119,7 +113,9 @@ export const httpSink = (options: HttpSinkOptions): EventSink => {
     name: "http",
     async send(events) {
       const { encoded, rejected } = encodeBatch(events);
-      const receipts = await tracker.watch(sendParts([...runsOf(encoded, batchEvents, partBytes)]));
+      const receipts = await tracker.watch(
+        sendParts([...runsOf(encoded, batchEvents, keepalive ? keepalivePartBytes : partBytes)]),
+      );
       return addReceipts([{ accepted: 0, rejected }, ...receipts]);
     },
     health: () => tracker.health(),

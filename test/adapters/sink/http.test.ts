@@ -191,3 +191,20 @@ test("over a real connection, with the platform's own fetch", async () => {
     server.close();
   }
 });
+
+test("what a page sends on its way out is kept alive, in parts that a browser takes", async () => {
+  const bodies: { readonly bytes: number; readonly keepalive: boolean | undefined }[] = [];
+  const sink = httpSink({
+    url: "https://experiments.example",
+    keepalive: true,
+    fetch: async (_, { body = "", keepalive }) => {
+      bodies.push({ bytes: new TextEncoder().encode(body).length, keepalive });
+      return Response.json({ accepted: body.split('"eventId"').length - 1, rejected: [] });
+    },
+  });
+  const events = Array.from({ length: 300 }, (_, n) => exposure(n, { rulePath: "日".repeat(200) }));
+  expect(await sink.send(events)).toEqual({ accepted: 300, rejected: [] });
+  expect(bodies.length).toBeGreaterThan(3);
+  expect(Math.max(...bodies.map(({ bytes }) => bytes))).toBeLessThan(64 * 1024);
+  expect(bodies.every(({ keepalive }) => keepalive === true)).toBe(true);
+});

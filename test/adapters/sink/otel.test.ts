@@ -1,0 +1,231 @@
+import * as v from "valibot";
+import { describe, expect, test } from "vitest";
+import { otelSink } from "../../../adapters/sink/otel.ts";
+import type { EnvelopeInput } from "../../../src/events/envelope.ts";
+import type { Fetcher } from "../../../src/fetcher.ts";
+import { sinkSuite } from "../../conformance/sink.suite.ts";
+import { everyType, exposure, exposures } from "../../events/fixtures.ts";
+
+/** `opentelemetry-proto` 1.7, `logs/v1/logs.proto` and `common/v1/common.proto`, in the JSON encoding of OTLP. */
+interface Value {
+  readonly stringValue?: string | undefined;
+  readonly boolValue?: boolean | undefined;
+  readonly intValue?: string | undefined;
+  readonly doubleValue?: number | undefined;
+  readonly arrayValue?: { readonly values: readonly Value[] } | undefined;
+  readonly kvlistValue?: { readonly values: readonly { readonly key: string; readonly value: Value }[] } | undefined;
+}
+const unicode = v.pipe(
+  v.string(),
+  v.check((text) => text.isWellFormed(), "UTF-8"),
+);
+const AnyValue: v.GenericSchema<Value> = v.pipe(
+  v.strictObject({
+    stringValue: v.optional(unicode),
+    boolValue: v.optional(v.boolean()),
+    intValue: v.optional(v.pipe(v.string(), v.regex(/^-?\d{1,19}$/))),
+    doubleValue: v.optional(v.number()),
+    arrayValue: v.optional(v.strictObject({ values: v.array(v.lazy(() => AnyValue)) })),
+    kvlistValue: v.optional(v.strictObject({ values: v.array(v.lazy(() => KeyValue)) })),
+  }),
+  v.check((value) => Object.keys(value).length <= 1, "one kind of value"),
+);
+const KeyValue = v.strictObject({ key: unicode, value: AnyValue });
+const attributes = v.pipe(
+  v.array(KeyValue),
+  v.check((list) => new Set(list.map(({ key }) => key)).size === list.length, "keys that differ"),
+);
+const fixed64 = v.pipe(v.string(), v.regex(/^\d{1,20}$/));
+const LogRecord = v.strictObject({
+  timeUnixNano: fixed64,
+  observedTimeUnixNano: fixed64,
+  severityNumber: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(24)),
+  severityText: unicode,
+  eventName: v.pipe(unicode, v.minLength(1)),
+  body: v.optional(AnyValue),
+  attributes,
+});
+const ExportLogsServiceRequest = v.strictObject({
+  resourceLogs: v.array(
+    v.strictObject({
+      resource: v.strictObject({ attributes }),
+      scopeLogs: v.array(
+        v.strictObject({ scope: v.strictObject({ name: unicode, version: unicode }), logRecords: v.array(LogRecord) }),
+      ),
+    }),
+  ),
+});
+/** `feature_flag.evaluation` of the semantic conventions: what is required, and every attribute that there is. */
+const flagAttributes = new Set([
+  "feature_flag.key",
+  "feature_flag.provider.name",
+  "feature_flag.result.variant",
+  "feature_flag.result.value",
+  "feature_flag.result.reason",
+  "feature_flag.context.id",
+  "feature_flag.set.id",
+  "feature_flag.version",
+  "error.type",
+  "error.message",
+]);
+const reasons = ["static", "default", "targeting_match", "split", "cached", "disabled", "unknown", "stale", "error"];
+
+const plain = (value: Value): unknown => {
+  if (value.stringValue !== undefined) return value.stringValue;
+  if (value.boolValue !== undefined) return value.boolValue;
+  if (value.intValue !== undefined) return Number(value.intValue);
+  if (value.doubleValue !== undefined) return value.doubleValue;
+  if (value.arrayValue !== undefined) return value.arrayValue.values.map(plain);
+  if (value.kvlistValue !== undefined) {
+    return Object.fromEntries(value.kvlistValue.values.map((entry) => [entry.key, plain(entry.value)]));
+  }
+  return null;
+};
+const named = (list: readonly { readonly key: string; readonly value: Value }[]): Record<string, unknown> =>
+  Object.fromEntries(list.map(({ key, value }) => [key, plain(value)]));
+
+const wellFormed = (value: unknown): unknown => {
+  if (typeof value === "string") return value.toWellFormed();
+  if (Array.isArray(value)) return value.map(wellFormed);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key.toWellFormed(), wellFormed(item)]));
+};
+
+/** A collector that takes what the published schema has, and nothing else. */
+const collector = () => {
+  const records: v.InferOutput<typeof LogRecord>[] = [];
+  const requests: { readonly url: string; readonly headers: Record<string, string> }[] = [];
+  let answers: { readonly status: number; readonly body?: string; readonly retryAfter?: string }[] = [];
+  const fetch: Fetcher = async (url, { method, headers, body = "" }) => {
+    requests.push({ url, headers });
+    if (method !== "POST" || headers["content-type"] !== "application/json") return new Response("", { status: 415 });
+    if (body.length > 20 * 1024 * 1024) return new Response("", { status: 413 });
+    const next = answers.shift();
+    if (next !== undefined) {
+      return new Response(next.body ?? "", {
+        status: next.status,
+        ...(next.retryAfter !== undefined && { headers: { "retry-after": next.retryAfter } }),
+      });
+    }
+    const parsed = v.safeParse(ExportLogsServiceRequest, JSON.parse(body));
+    if (!parsed.success) return new Response(JSON.stringify(v.flatten(parsed.issues)), { status: 400 });
+    for (const { scopeLogs } of parsed.output.resourceLogs)
+      records.push(...scopeLogs.flatMap((scope) => scope.logRecords));
+    return new Response("{}", { status: 200 });
+  };
+  return {
+    fetch,
+    records,
+    requests,
+    answer: (...next: typeof answers) => void (answers = next),
+    bodies: () => records.flatMap(({ body }) => (body === undefined ? [] : [plain(body)])),
+    evaluations: () => records.filter(({ eventName }) => eventName === "feature_flag.evaluation"),
+  };
+};
+const url = "http://collector.example:4318";
+
+sinkSuite("otel", () => {
+  const { fetch, bodies, answer } = collector();
+  return {
+    sink: otelSink({ url, fetch }),
+    received: bodies,
+    shows: wellFormed,
+    failNext: (times) => answer(...Array.from({ length: times }, () => ({ status: 503 }))),
+  };
+});
+
+describe("records", () => {
+  test("an exposure is an evaluation by the semantic conventions, and an event of Proviso's", async () => {
+    const { fetch, records, evaluations } = collector();
+    const event = exposure(7, {
+      variantKey: "treatment",
+      selectionReason: "TARGETING_MATCH",
+      tenantId: "acme",
+      environment: "production",
+      version: 3,
+    });
+    await otelSink({ url, fetch, now: () => 1_800_000_000_123 }).send([event]);
+    expect(records.map(({ eventName }) => eventName)).toEqual(["feature_flag.evaluation", "proviso.exposure"]);
+    expect(records[0]).toMatchObject({
+      timeUnixNano: `${Date.parse(event.timestamp)}000000`,
+      observedTimeUnixNano: "1800000000123000000",
+      severityNumber: 9,
+    });
+    expect(named(evaluations()[0]?.attributes ?? [])).toEqual({
+      "feature_flag.key": "checkout",
+      "feature_flag.provider.name": "proviso",
+      "feature_flag.result.variant": "treatment",
+      "feature_flag.result.reason": "targeting_match",
+      "feature_flag.context.id": "user-7",
+      "feature_flag.set.id": "acme/production",
+      "feature_flag.version": "3",
+      "proviso.event.id": event.eventId,
+      "proviso.event.type": "Exposure",
+      "proviso.experiment": "checkout",
+    });
+  });
+
+  test("name no attribute of the convention that it does not have, and no reason", async () => {
+    const { fetch, evaluations } = collector();
+    const withReason = (selectionReason: string, n: number): EnvelopeInput => exposure(n, { selectionReason });
+    await otelSink({ url, fetch }).send([...["SPLIT", "TARGETING_MATCH", "STALE"].map(withReason), exposure(9)]);
+    for (const { attributes: list } of evaluations()) {
+      const flags = list.filter(({ key }) => !key.startsWith("proviso."));
+      expect(flags.filter(({ key }) => !flagAttributes.has(key))).toEqual([]);
+      expect(reasons).toContain(named(list)["feature_flag.result.reason"]);
+    }
+    expect(evaluations()).toHaveLength(4);
+  });
+
+  test("have the severity of what they say; evaluations can be left out", async () => {
+    const { fetch, records } = collector();
+    await otelSink({ url, fetch, evaluations: false }).send(everyType());
+    expect(records.map(({ eventName, severityText }) => `${eventName} ${severityText}`)).toEqual([
+      "proviso.exposure INFO",
+      "proviso.outcome INFO",
+      "proviso.assignment INFO",
+      "proviso.error ERROR",
+      "proviso.analysissignal FATAL",
+    ]);
+  });
+
+  test("go below the collector's address, with its headers and resource", async () => {
+    const { fetch, requests } = collector();
+    const sink = otelSink({
+      url: `${url}/base/`,
+      fetch,
+      headers: { authorization: "Bearer x" },
+      resource: { "service.name": "shop" },
+    });
+    await sink.send(exposures(1));
+    expect(requests[0]?.url).toBe(`${url}/base/v1/logs`);
+    expect(requests[0]?.headers).toMatchObject({ authorization: "Bearer x" });
+  });
+});
+
+describe("a collector's answer", () => {
+  test.each([400, 413])("%d refuses for good", async (status) => {
+    const { fetch, answer } = collector();
+    answer({ status, body: "no" });
+    const receipt = await otelSink({ url, fetch }).send(exposures(2));
+    expect(receipt).toMatchObject({ accepted: 0, rejected: [{ index: 0 }, { index: 1 }] });
+    expect(receipt.rejected[0]?.message).toBe(`${url}/v1/logs: answered ${status}: no`);
+  });
+
+  test.each([401, 408, 429, 500, 502, 503, 504])("%d may be tried again", async (status) => {
+    const { fetch, answer } = collector();
+    answer({ status, retryAfter: "3" });
+    const sink = otelSink({ url, fetch });
+    await expect(sink.send(exposures(2))).rejects.toThrow(`answered ${status}`);
+    expect(sink.health().status).toBe("degraded");
+  });
+
+  test("that takes a part shows in the health", async () => {
+    const { fetch, answer } = collector();
+    answer({ status: 200, body: '{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"too old"}}' });
+    const sink = otelSink({ url, fetch });
+    expect(await sink.send(exposures(2))).toEqual({ accepted: 2, rejected: [] });
+    expect(sink.health().status).toBe("degraded");
+    expect(sink.health().description).toContain("too old");
+  });
+});
