@@ -8,6 +8,7 @@ export {
   type Assignment,
   type AssignmentErrorCode,
   type AssignmentReason,
+  type Enrolled,
 } from "./evaluation/assign.ts";
 export { bucket, hashVersion, type BucketPurpose } from "./evaluation/bucket.ts";
 export { parseRuleSet, type ParsedRules, type UnreadableRule } from "./evaluation/parse-rules.ts";

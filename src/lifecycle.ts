@@ -47,3 +47,10 @@ const byLowerCase = /* @__PURE__ */ new Map(
  * @returns the canonical name, or undefined for anything that is not a state
  */
 export const parseState = (name: string): LifecycleState | undefined => byLowerCase.get(name.toLowerCase());
+
+/**
+ * What a pause does. `control`: everybody gets control. `stopEnrolment`: whoever is in stays in, and nobody new enters; who
+ * is in only the application can know (see `enrolled` of `createExperiments`).
+ */
+export const pauseModes = ["control", "stopEnrolment"] as const;
+export type PauseMode = (typeof pauseModes)[number];

@@ -60,8 +60,14 @@ export interface Assignment {
   readonly assignmentPolicy?: string;
 }
 
+/**
+ * Whether a subject is in an experiment already. Asked only while its enrolment is stopped, and believed: evaluation has no
+ * memory. What throws says no.
+ */
+export type Enrolled = (experiment: string, subjectId: string) => boolean;
+
 /** Decides for one subject. Never throws. */
-export type Assign = (subjectId: string, attributes?: Attributes) => Assignment;
+export type Assign = (subjectId: string, attributes?: Attributes, enrolled?: Enrolled) => Assignment;
 
 /** What every experiment answers about which nothing is known; nobody is randomised by it. */
 export const errorAssignment = (
@@ -150,6 +156,7 @@ export const compileRule = (rule: ExperimentRule, stale = false): Assign => {
     shippedVariant === undefined || rule.killed === true
       ? disabled
       : answer(shippedVariant, "STATIC", { rulePath: "/shipped" });
+  const notEnrolled = answer(controlVariant, "DISABLED", { rulePath: "/mode" });
   const unmatched = answer(controlVariant, "DEFAULT", { rulePath: "/targeting" });
   const excluded = answer(controlVariant, "DEFAULT", { rulePath: "/exclusion" });
   const outside = answer(controlVariant, "DEFAULT", { rulePath: "/trafficBuckets" });
@@ -162,14 +169,23 @@ export const compileRule = (rule: ExperimentRule, stale = false): Assign => {
         }),
   );
 
-  const serving = isServing(rule.state) && rule.killed !== true;
+  const staysIn = rule.state === "Paused" && rule.mode === "stopEnrolment";
+  const serving = (isServing(rule.state) || staysIn) && rule.killed !== true;
   const matches = rule.targeting === undefined ? undefined : compileTargeting(rule.targeting);
   const { trafficBuckets, exclusion } = rule;
   const trafficSeed = exclusion ? bucketSeed(exclusion.group, "exclusion") : bucketSeed(rule.salt, "traffic");
   const variantSeed = bucketSeed(rule.salt, "variant");
   const ends = upperEnds(variants);
 
-  return (subjectId, attributes = noAttributes) => {
+  const isIn = (subjectId: string, enrolled: Enrolled | undefined): boolean => {
+    try {
+      return enrolled?.(rule.name, subjectId) === true;
+    } catch {
+      return false;
+    }
+  };
+
+  return (subjectId, attributes = noAttributes, enrolled = undefined) => {
     // The types say so already, but a page's own JavaScript may not have been checked by them.
     if (typeof subjectId !== "string" || subjectId.length === 0) return noSubject;
     if (subjectId.length > subjectIdCharacters || !subjectId.isWellFormed() || subjectId.includes("\u0000")) {
@@ -177,6 +193,7 @@ export const compileRule = (rule: ExperimentRule, stale = false): Assign => {
     }
     if (typeof attributes !== "object" || attributes === null) return badAttributes;
     if (!serving) return resting;
+    if (staysIn && !isIn(subjectId, enrolled)) return notEnrolled;
     if (matches !== undefined) {
       try {
         if (!matches(attributes)) return unmatched;

@@ -12,7 +12,7 @@ import { createRecorder, type EventBody, type OutcomeInput } from "../events/exp
 import type { EventSink } from "../events/sink.ts";
 import { holdsSurfaces } from "../lifecycle.ts";
 import type { Scope } from "../scope.ts";
-import type { Assignment } from "./assign.ts";
+import type { Assignment, Enrolled } from "./assign.ts";
 import { assignFrom, type RulesStatus, type RuleSource } from "./rules.ts";
 import type { Attributes } from "./targeting.ts";
 import { createTrial, type Implementations, type Trial, type TrialDependencies, type TrialOptions } from "./trial.ts";
@@ -36,6 +36,12 @@ export interface ExperimentsOptions {
     | "random"
     | "startTimer"
   >;
+  /**
+   * Whether a subject is in an experiment already, by what the application remembers: a cookie, a session, a table. Asked
+   * only while an experiment is paused with `stopEnrolment`, on the request's time, so it must be quick. Left out, nobody is
+   * known to be in, and everybody gets control.
+   */
+  readonly enrolled?: Enrolled;
   /** Scope of the events; by default that of the rules. */
   readonly scope?: Partial<Scope>;
   /**
@@ -144,7 +150,7 @@ const scopeOf = (rules: RuleSource): Scope => {
  * await experiments.ready();
  */
 export const createExperiments = (options: ExperimentsOptions): Experiments => {
-  const { rules, sink, now = Date.now, sampling, rememberedExposures = 20_000 } = options;
+  const { rules, sink, now = Date.now, sampling, rememberedExposures = 20_000, enrolled } = options;
   if (sampling !== undefined && !(sampling >= 0 && sampling <= 1)) {
     throw new RangeError(`sampling: found ${sampling}; expected a share from 0 to 1`);
   }
@@ -182,7 +188,7 @@ export const createExperiments = (options: ExperimentsOptions): Experiments => {
         });
 
   const assign = (experiment: string, subjectId: string, attributes?: Attributes): Assignment =>
-    assignFrom(rules.current(), experiment, subjectId, attributes);
+    assignFrom(rules.current(), experiment, subjectId, attributes, enrolled);
 
   const parts: TrialDependencies = {
     assign,

@@ -63,6 +63,7 @@ const members: readonly (readonly [name: keyof ExperimentRule, holds: Check, all
   ["targeting", (value) => value === undefined || tryCompileTargeting(value) !== undefined, targetingForms],
   ["exclusion", (value) => value === undefined || isExclusion(value), "expected { group, slots }"],
   ["assignmentPolicy", isText, "expected a text"],
+  ["mode", (value) => value === undefined || value === "stopEnrolment", "expected stopEnrolment"],
   ["killed", (value) => value === undefined || isBoolean(value), "expected true or false"],
   ["killedVariants", isTextsOrAbsent, "expected a list of texts"],
   ["shipped", (value) => value === undefined || isText(value), "expected a text"],

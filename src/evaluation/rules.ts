@@ -1,7 +1,7 @@
 /** Where evaluation gets its rules: a source holds compiled rules in memory and changes them for new ones at once. */
 import { startTimer, type StartTimer } from "../events/timer.ts";
 import { endpoint, globalFetch, type FetchResponse, type Fetcher } from "../fetcher.ts";
-import { compileRule, errorAssignment, type Assign, type Assignment } from "./assign.ts";
+import { compileRule, errorAssignment, type Assign, type Assignment, type Enrolled } from "./assign.ts";
 import { parseRuleSet, type ParsedRules, type UnreadableRule } from "./parse-rules.ts";
 import type { DataPlaneSettings, ExperimentRule, RuleSet } from "./rule-set.ts";
 import type { Attributes } from "./targeting.ts";
@@ -47,9 +47,10 @@ export const assignFrom = (
   experiment: string,
   subjectId: string,
   attributes?: Attributes,
+  enrolled?: Enrolled,
 ): Assignment => {
   const assign = rules.experiments.get(experiment);
-  if (assign !== undefined) return assign(subjectId, attributes);
+  if (assign !== undefined) return assign(subjectId, attributes, enrolled);
   return rules.state === "empty"
     ? errorAssignment(experiment, "PROVIDER_NOT_READY", "no rules have been loaded yet")
     : errorAssignment(experiment, "FLAG_NOT_FOUND", "the published rules have no experiment of this name");

@@ -1,7 +1,7 @@
 /** What somebody may ask for, and what deciding needs to know. Imperatives in, facts out. */
 import type { ErrorCode } from "../errors.ts";
 import type { Configuration } from "../experiment.ts";
-import type { LifecycleState } from "../lifecycle.ts";
+import type { LifecycleState, PauseMode } from "../lifecycle.ts";
 import type { ExperimentRef } from "../scope.ts";
 import type { ActorRecord, DomainEvent, GuardrailFinding, Outcome, PersonalRef, Provenance } from "./events.ts";
 import type { CustomGateVerdict } from "./gates/judge.ts";
@@ -39,6 +39,8 @@ export type CommandOf<Metadata> =
       /** Concluding: the move to Archived of an experiment that has run. */
       readonly outcome?: Outcome;
       readonly variant?: string;
+      /** Pausing: who is paused; left out, everybody. */
+      readonly mode?: PauseMode;
       /** Why the brake is pulled, when a guardrail pulls it. */
       readonly guardrail?: GuardrailFinding;
     } & Asking<Metadata>)
@@ -64,6 +66,7 @@ export type CommandOf<Metadata> =
         readonly to: LifecycleState;
         readonly outcome?: Outcome;
         readonly variant?: string;
+        readonly mode?: PauseMode;
       }[];
       readonly reason?: string;
     }

@@ -9,8 +9,8 @@ import type { ExperimentState, WaitingChange } from "./state.ts";
 
 type Schedule = Extract<Command, { type: "Schedule" }>;
 
-const invalid = (index: number, message: string): Decision =>
-  deny("invalid-request", message, { errors: [{ path: `/changes/${index}/at`, message }] });
+const invalid = (index: number, member: "at" | "mode", message: string): Decision =>
+  deny("invalid-request", message, { errors: [{ path: `/changes/${index}/${member}`, message }] });
 
 /** The proposals that approvers can say something to now: those for moves that the present state has. */
 const proposalsFor = (
@@ -44,15 +44,18 @@ export const decideSchedule = (state: ExperimentState, command: Schedule, eviden
     return deny("invalid-transition", "an archived experiment has no future", { currentState: state.lifecycle });
   // What is no time at all is not to come either.
   const past = command.changes.findIndex(({ at }) => !(Date.parse(at) > evidence.now));
-  if (past !== -1) return invalid(past, "a time that is still to come");
+  if (past !== -1) return invalid(past, "at", "a time that is still to come");
+  const misplaced = command.changes.findIndex(({ to, mode }) => mode !== undefined && to !== "Paused");
+  if (misplaced !== -1) return invalid(misplaced, "mode", "a mode belongs to the move to Paused");
   const changes = byTime(
-    command.changes.map(({ at, to, outcome, variant }, index) => ({
+    command.changes.map(({ at, to, outcome, variant, mode }, index) => ({
       id: `${evidence.proposalId}-${index}`,
       at: new Date(at).toISOString(),
       to,
       parameters: {
         ...(outcome === undefined ? {} : { outcome }),
         ...(variant === undefined ? {} : { variant }),
+        ...(mode === undefined || mode === "control" ? {} : { mode }),
       },
     })),
   );
@@ -121,11 +124,12 @@ export const decideFire = (
   if (waiting === undefined || Date.parse(waiting.at) > evidence.now) return { outcome: "unchanged" };
   const { to, at, scheduledBy: onBehalfOf } = waiting;
   if (state.lifecycle === to) return firedAs(waiting, { outcome: "unchanged" }, state);
-  const { outcome, variant } = waiting.parameters;
+  const { outcome, variant, mode } = waiting.parameters;
   const move = {
     to,
     ...(outcome === undefined ? {} : { outcome }),
     ...(variant === undefined ? {} : { variant }),
+    ...(mode === undefined ? {} : { mode }),
   };
   return firedAs(waiting, decideMove(state, move, { onBehalfOf }, evidence, { at }), state);
 };

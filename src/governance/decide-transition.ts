@@ -25,10 +25,16 @@ const concluding = (
   return { outcome, variant };
 };
 
+/** The mode of a pause; of nothing else, and the default is not written down. */
+const pausing = ({ to, mode }: Pick<Transition, "to" | "mode">): ChangeParameters | string => {
+  if (mode !== undefined && to !== "Paused") return "a mode belongs to the move to Paused";
+  return mode === undefined || mode === "control" ? {} : { mode };
+};
+
 /** Decides a move with an asker of its own; `extra` becomes part of what is approved. */
 export const decideMove = (
   state: ExperimentState,
-  move: Pick<Transition, "to" | "outcome" | "variant">,
+  move: Pick<Transition, "to" | "outcome" | "variant" | "mode">,
   ask: Ask,
   evidence: Evidence,
   extra: ChangeParameters = {},
@@ -43,7 +49,9 @@ export const decideMove = (
   const parameters = concluding(state, move);
   if (typeof parameters === "string")
     return deny("invalid-request", parameters, { errors: [{ path: "/outcome", message: parameters }] });
-  return decideChange(state, transitionTo(move.to, { ...parameters, ...extra }), ask, evidence);
+  const pause = pausing(move);
+  if (typeof pause === "string") return deny("invalid-request", pause, { errors: [{ path: "/mode", message: pause }] });
+  return decideChange(state, transitionTo(move.to, { ...parameters, ...pause, ...extra }), ask, evidence);
 };
 
 /** What a guardrail found holds for the version, epoch and start it was found on, and for nothing later. */

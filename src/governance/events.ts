@@ -5,7 +5,7 @@
  * so that erasing a person leaves the hash chain whole.
  */
 import type { SettledConfiguration } from "../experiment.ts";
-import type { LifecycleState } from "../lifecycle.ts";
+import type { LifecycleState, PauseMode } from "../lifecycle.ts";
 import type { ActorKind } from "./gates/schema.ts";
 import type { PolicyEvidence, PolicyResult } from "./policies/policy.ts";
 
@@ -37,6 +37,8 @@ export interface ChangeParameters {
   readonly step?: number;
   /** A scheduled change: when, ISO 8601. */
   readonly at?: string;
+  /** Pausing, where it is not for everybody. */
+  readonly mode?: PauseMode;
   /** Concluding: what was learnt. */
   readonly outcome?: Outcome;
   /** Concluding: what is shipped. Reviving: which variant; left out, the experiment. */

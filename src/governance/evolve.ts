@@ -144,6 +144,7 @@ const transitioned = (before: ExperimentState, { data, at, actor }: Of<"Transiti
     killed: to === "Draft" ? { experiment: false, variants: [] } : state.killed,
     conclusion: to === "Archived" && data.conclusion !== undefined ? { ...data.conclusion, at } : null,
     notified: servingSince === before.servingSince ? state.notified : [],
+    paused: to === "Paused" ? (data.parameters.mode ?? "control") : null,
   };
 };
 
@@ -198,6 +199,7 @@ const apply = (state: ExperimentState, event: Exclude<Occurrence, { type: "Creat
         schedule: [],
         killed: { experiment: false, variants: [] },
         conclusion: null,
+        paused: null,
       };
     case "VersionWritten": {
       const by = authorsOf(state.written, event);
@@ -309,6 +311,7 @@ export const evolve = (state: ExperimentState | null, event: Occurrence): Experi
     killed: { experiment: false, variants: [] },
     conclusion: null,
     notified: [],
+    paused: null,
     createdAt: event.at,
     updatedAt: event.at,
     updatedBy: event.actor.ref,

@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { defineDsl, type DslInput } from "../config/index.ts";
 import { ProvisoError } from "../errors.ts";
 import { ConfigurationSchema, type ConfigurationInput } from "../experiment.ts";
-import { lifecycleStates, type LifecycleState } from "../lifecycle.ts";
+import { lifecycleStates, type LifecycleState, type PauseMode } from "../lifecycle.ts";
 import { limits } from "../limits.ts";
 import { defaultScope, ExperimentNameSchema, type ExperimentRef, NameSchema, type Scope, scopeKey } from "../scope.ts";
 import type { Actor } from "./actor.ts";
@@ -89,6 +89,7 @@ interface ScheduledMove {
   readonly to: LifecycleState;
   readonly outcome?: Outcome;
   readonly variant?: string;
+  readonly mode?: PauseMode;
 }
 
 const measuresNothing: Telemetry = {
@@ -229,8 +230,18 @@ export const createGovernance = (options: GovernanceOptions) => {
       target: { readonly targetVersion: number; readonly transition?: LifecycleState } & Omit<Asking, "propose">,
       by: By,
     ) => send(named, { type: "RollBack", ...target }, by),
-    pause: (named: Named, by: By, reason?: string) =>
-      transition(named, "Paused", reason === undefined ? {} : { reason }, by),
+    /** Everybody gets control; with `stopEnrolment` whoever is in stays in, and nobody new enters. */
+    pause: (named: Named, by: By, reason?: string, mode?: PauseMode) =>
+      send(
+        named,
+        {
+          type: "Transition",
+          to: "Paused",
+          ...(reason === undefined ? {} : { reason }),
+          ...(mode === undefined ? {} : { mode }),
+        },
+        by,
+      ),
     /** Replaces what was scheduled. */
     schedule: (named: Named, changes: readonly ScheduledMove[], by: By, reason?: string) =>
       send(named, { type: "Schedule", changes, ...(reason === undefined ? {} : { reason }) }, by),

@@ -14,7 +14,9 @@ export const ruleOf = (state: ExperimentState): ExperimentRule | null => {
   const shipped = conclusion?.outcome === "ship" ? conclusion.variant : undefined;
   if (state.live === null || (state.lifecycle === "Archived" && shipped === undefined)) return null;
   const { version, digest, configuration } = state.live;
-  const ramp = state.lifecycle === "Ramping" ? state.ramp : null;
+  const staysIn = state.lifecycle === "Paused" && state.paused === "stopEnrolment";
+  // Whoever is in came in under the step that the ramp stood at.
+  const ramp = state.lifecycle === "Ramping" || staysIn ? state.ramp : null;
   const buckets = allocateBuckets(configuration.variants.map((variant) => variant.weight));
   return {
     name: state.name,
@@ -42,6 +44,7 @@ export const ruleOf = (state: ExperimentState): ExperimentRule | null => {
           },
         }),
     assignmentPolicy: configuration.assignmentPolicy,
+    ...(staysIn ? ({ mode: "stopEnrolment" } as const) : {}),
     ...(killed.experiment ? { killed: true } : {}),
     ...(killed.variants.length === 0 ? {} : { killedVariants: killed.variants }),
     ...(shipped === undefined ? {} : { shipped }),

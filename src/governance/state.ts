@@ -1,6 +1,6 @@
 /** The state of one experiment: what `decide` looks at and `evolve` builds from the history. */
 import type { SettledConfiguration } from "../experiment.ts";
-import type { LifecycleState } from "../lifecycle.ts";
+import type { LifecycleState, PauseMode } from "../lifecycle.ts";
 import type {
   ActorRecord,
   Change,
@@ -82,7 +82,7 @@ export interface EpochAllocation {
  * Rises with every change of what a state is made of. A stored state of an older shape is not patched: it is built again
  * from its history, which is enough.
  */
-export const stateShape = 3;
+export const stateShape = 4;
 
 export interface ExperimentState {
   /** The {@link stateShape} of the code that made it. */
@@ -119,6 +119,8 @@ export interface ExperimentState {
   readonly ramp: RampState | null;
   /** By time. */
   readonly schedule: readonly WaitingChange[];
+  /** How it is paused; null unless it is. */
+  readonly paused: PauseMode | null;
   /** What kill switches have stopped. */
   readonly killed: { readonly experiment: boolean; readonly variants: readonly string[] };
   /** Set while Archived, for an experiment that had run. */

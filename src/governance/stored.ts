@@ -56,6 +56,7 @@ export const isExperimentState = (value: unknown): value is ExperimentState =>
 const laterMembers = {
   shape: 1,
   liveSince: null,
+  paused: null,
   servingSince: null,
   earlierPlans: [],
   written: [],

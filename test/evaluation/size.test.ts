@@ -37,7 +37,7 @@ const bundle = async (contents: string): Promise<Bundle> => {
  * (The second was 11,000 before repeats had a table of their own: an exposure then cost 3.6 times an assignment.)
  */
 const cases = [
-  { name: "evaluation alone", entry: 'export * from "./src/evaluate.ts";', mostBytes: 5_300 },
+  { name: "evaluation alone", entry: 'export * from "./src/evaluate.ts";', mostBytes: 5_450 },
   {
     name: "evaluation with trials, buffer and the HTTP sink",
     entry: `

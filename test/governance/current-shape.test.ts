@@ -15,7 +15,7 @@ const by: By = { actor: { id: "author@example.com", kind: "human", roles: ["edit
 const variants = [{ key: "control", control: true }, { key: "treatment" }];
 
 /** What the first shape did not have. */
-const later = ["shape", "written", "ramp", "schedule", "killed", "conclusion", "notified", "liveSince"];
+const later = ["shape", "written", "ramp", "schedule", "killed", "conclusion", "notified", "liveSince", "paused"];
 
 const firstShape = (state: ExperimentState): string =>
   JSON.stringify(Object.fromEntries(Object.entries(state).filter(([member]) => !later.includes(member))));
@@ -87,7 +87,7 @@ describe("a state of an older shape", () => {
 });
 
 test("a state is made of these members: one more or less is another shape, and `stateShape` says so", () => {
-  expect(stateShape).toBe(3);
+  expect(stateShape).toBe(4);
   expect(Object.keys(scenario().writes().state()).toSorted()).toEqual([
     "approved",
     "authorsSinceApproval",
@@ -103,6 +103,7 @@ test("a state is made of these members: one more or less is another shape, and `
     "liveSince",
     "name",
     "notified",
+    "paused",
     "proposals",
     "ramp",
     "schedule",

@@ -48,6 +48,27 @@ const running = async (world: World = {}, changes: Record<string, unknown> = {})
   return people;
 };
 
+test("a pause says for whom, in the snapshot, the history and the rules; a schedule can ask for one", async () => {
+  const { author } = await running();
+  const at = new Date(Date.now() + 3_600_000).toISOString();
+  const changes = [{ at, targetState: "paused", mode: "stopEnrolment" }];
+  expect((await author.put(`${base}/checkout/schedule`, { changes })).body).toMatchObject({
+    schedule: [{ targetState: "Paused", mode: "stopEnrolment" }],
+  });
+  expect((await move(author, "paused", { mode: "everybody" })).status).toBe(400);
+  expect((await move(author, "RolledBack", { mode: "control" })).body).toMatchObject({
+    code: "invalid-request",
+    errors: [{ path: "/mode" }],
+  });
+  expect((await move(author, "paused", { mode: "stopEnrolment" })).status).toBe(200);
+  expect(await read(author)).toMatchObject({ state: "Paused", paused: { mode: "stopEnrolment" }, traffic: 0 });
+  const { body } = await author.get(`${base}/checkout/lifecycle/history`);
+  expect(body).toMatchObject({ transitions: [{}, {}, {}, { to: "Paused", mode: "stopEnrolment" }] });
+  expect((await author.get("/api/rules")).body).toMatchObject({ experiments: [{ mode: "stopEnrolment" }] });
+  await move(author, "Running");
+  expect(await read(author)).toMatchObject({ state: "Running", paused: null });
+});
+
 const summary = ({ status, body }: Answer): unknown => [status, body["code"] ?? null];
 
 describe("publishing", () => {

@@ -145,6 +145,7 @@ const stateOf = (ref: ExperimentRef, written: SettledConfiguration): ExperimentS
   latest: { version: 1, digest: digestOf(written), configuration: written },
   live: null,
   liveSince: null,
+  paused: null,
   epoch: 0,
   approved: [],
   earlierPlans: [],

@@ -5,7 +5,7 @@ import { ConfigurationSchema } from "../../experiment.ts";
 import { changeKinds, outcomes } from "../../governance/events.ts";
 import { actorKinds } from "../../governance/gates/schema.ts";
 import { severities } from "../../governance/policies/schema.ts";
-import { lifecycleStates } from "../../lifecycle.ts";
+import { lifecycleStates, pauseModes } from "../../lifecycle.ts";
 
 export const members = v.record(v.string(), v.unknown());
 export const count = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -91,6 +91,7 @@ export const ScheduledChange = v.object({
   targetState: State,
   outcome: v.exactOptional(v.picklist(outcomes)),
   variant: v.exactOptional(v.string()),
+  mode: v.exactOptional(v.picklist(pauseModes)),
   scheduledBy: person,
 });
 

@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import * as v from "valibot";
 import { presentSnapshot } from "../../governance/present.ts";
 import { surfacesOf } from "../../governance/store.ts";
-import { lifecycleStates, parseState } from "../../lifecycle.ts";
+import { lifecycleStates, parseState, pauseModes } from "../../lifecycle.ts";
 import { limits } from "../../limits.ts";
 import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
@@ -60,6 +60,7 @@ const Snapshot = v.object({
   traffic: v.pipe(v.number(), v.description("Percent of eligible subjects that treatments reach now")),
   ramp: v.nullable(Ramp),
   schedule: v.nullable(v.array(ScheduledChange)),
+  paused: v.nullable(v.object({ mode: v.picklist(pauseModes) })),
   killed: Killed,
   conclusion: v.nullable(Conclusion),
   revision: count,

@@ -6,7 +6,7 @@ import { VariantKeySchema } from "../../experiment.ts";
 import { outcomes } from "../../governance/events.ts";
 import { StateSchema } from "../../governance/gates/schema.ts";
 import { presentTransition } from "../../governance/present.ts";
-import { allowedTransitions } from "../../lifecycle.ts";
+import { allowedTransitions, pauseModes } from "../../lifecycle.ts";
 import { limits } from "../../limits.ts";
 import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
@@ -30,6 +30,11 @@ export const MetadataSchema = v.pipe(
   v.description(`At most ${limits.metadataBytes} bytes as JSON`),
 );
 
+export const PauseModeSchema = v.pipe(
+  v.picklist(pauseModes, pauseModes.join(", ")),
+  v.description("To Paused: everybody gets control, or whoever is in stays in and nobody new enters"),
+);
+
 /** Open the proposal and wait for approvals, even where the change could be made at once. */
 export const ProposeSchema = v.pipe(v.boolean(), v.description("Open the proposal and wait, whatever the gates say"));
 
@@ -49,6 +54,7 @@ const TransitionSchema = v.strictObject({
   reason: v.exactOptional(ReasonSchema),
   metadata: v.exactOptional(MetadataSchema),
   propose: v.exactOptional(ProposeSchema),
+  mode: v.exactOptional(PauseModeSchema),
   outcome: v.exactOptional(
     v.pipe(v.picklist(outcomes, outcomes.join(", ")), v.description("To Archived, of an experiment that has run")),
   ),
@@ -69,6 +75,7 @@ const Transitions = v.object({
       digest,
       changeDigest: digest,
       breakGlass: v.exactOptional(v.boolean()),
+      mode: v.exactOptional(v.picklist(pauseModes)),
       conclusion: v.exactOptional(Conclusion),
       guardrail: v.exactOptional(members),
       onBehalfOf: v.exactOptional(person),

@@ -26,6 +26,7 @@ const Rule = v.object({
   targeting: v.optional(TargetingSchema),
   exclusion: v.exactOptional(v.object({ group: v.string(), slots: v.array(count) })),
   assignmentPolicy: v.string(),
+  mode: v.exactOptional(v.literal("stopEnrolment")),
   killed: v.exactOptional(v.boolean()),
   killedVariants: v.exactOptional(v.array(v.string())),
   shipped: v.exactOptional(v.string()),

@@ -10,7 +10,7 @@ import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 import { conditionalOn, execute, loadExperiment } from "../governed.ts";
 import { count, Proposal, ScheduledChange, State } from "../openapi/schemas.ts";
-import { ReasonSchema } from "./lifecycle.ts";
+import { PauseModeSchema, ReasonSchema } from "./lifecycle.ts";
 
 const ScheduleSchema = v.strictObject({
   changes: v.pipe(
@@ -24,6 +24,7 @@ const ScheduleSchema = v.strictObject({
         targetState: StateSchema,
         outcome: v.exactOptional(v.picklist(outcomes, outcomes.join(", "))),
         variant: v.exactOptional(VariantKeySchema),
+        mode: v.exactOptional(PauseModeSchema),
       }),
     ),
     v.minLength(1, "at least one change; DELETE clears the schedule"),
