@@ -185,7 +185,7 @@ export const compileRule = (rule: ExperimentRule, stale = false): Assign => {
     }
   };
 
-  return (subjectId, attributes = noAttributes, enrolled = undefined) => {
+  return (subjectId, attributes = noAttributes, enrolled) => {
     // The types say so already, but a page's own JavaScript may not have been checked by them.
     if (typeof subjectId !== "string" || subjectId.length === 0) return noSubject;
     if (subjectId.length > subjectIdCharacters || !subjectId.isWellFormed() || subjectId.includes("\u0000")) {

@@ -41,7 +41,6 @@ describe("a rule that takes nobody new", () => {
         throw new Error("the table is away");
       },
     ],
-    ["an answer that is no answer", (() => "yes") as unknown as () => boolean],
   ])("with %s everybody gets control", (_what, enrolled) => {
     expect(assign(treated, {}, enrolled)).toMatchObject({ variant: "control", exposed: false, rulePath: "/mode" });
   });
@@ -98,6 +97,6 @@ test("the SDK asks the application, and a trial goes on for whoever is in", asyn
 });
 
 test.each([true, "", "control", null])("a rule set with the mode %j cannot be read for that experiment", (mode) => {
-  const { experiments, unreadable } = parseRuleSet(ruleSet({ ...paused, mode: mode as never }));
+  const { experiments, unreadable } = parseRuleSet({ ...ruleSet(), experiments: [{ ...paused, mode }] });
   expect([experiments, unreadable.map(({ name }) => name)]).toEqual([[], ["checkout"]]);
 });
