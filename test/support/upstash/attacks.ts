@@ -159,7 +159,7 @@ export const upstashAttacks = (
       ] as const)
         expect(await store.archive(ref, { ...found, seq, hash })).toBe(false);
       expect(
-        await store.archive(ref, { ...found, text: "{}", signature: { keyId: "thief", value: "B".repeat(86) } }),
+        await store.archive(ref, { ...found, text: "{}", signature: { keyId: "thief", value: "Q".repeat(86) } }),
       ).toBe(true);
       expect(await store.checkpoint(ref)).toEqual(found);
       /** What whoever verifies does: from the signed place on, to the head. */
