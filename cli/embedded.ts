@@ -68,9 +68,10 @@ const host = "127.0.0.1";
 const namedSecrets = (dslText: string, environment: EmbeddedOptions["environment"]): readonly string[] => {
   const loaded = loadDsl(dslText, { file: "proviso.yaml", environment });
   if (!loaded.ok) return [];
-  const { auth, persistence } = loaded.value.governance;
+  const { auth, persistence, history } = loaded.value.governance;
   const stores = persistence.type === "mirror" ? [persistence.primary, ...persistence.followers] : [persistence];
-  return [...(auth.type === "development" ? [] : [auth]), ...stores].flatMap((named) =>
+  const keys = history.signing === undefined ? [] : [history.signing];
+  return [...(auth.type === "development" ? [] : [auth]), ...stores, ...keys].flatMap((named) =>
     "secret" in named && named.secret !== undefined ? [named.secret] : [],
   );
 };
@@ -97,7 +98,7 @@ export const mentionedValues = (
   );
 };
 
-const loadMiniflare = async (): Promise<typeof MiniflareModule> => {
+export const loadMiniflare = async (): Promise<typeof MiniflareModule> => {
   try {
     return await import("miniflare");
   } catch (cause) {

@@ -2,16 +2,36 @@
 import { nearest } from "../src/config/nearest.ts";
 import { describeOptions, parseArguments } from "./arguments.ts";
 import type { Command, CommandContext } from "./command.ts";
+import { archive } from "./commands/archive.ts";
 import { bundle } from "./commands/bundle.ts";
+import { copy } from "./commands/copy.ts";
 import { dev } from "./commands/dev.ts";
+import { erase } from "./commands/erase.ts";
+import { exportCommand } from "./commands/export.ts";
+import { importCommand } from "./commands/import.ts";
+import { key } from "./commands/key.ts";
 import { replay } from "./commands/replay.ts";
 import { token } from "./commands/token.ts";
 import { validate } from "./commands/validate.ts";
+import { verify } from "./commands/verify.ts";
 import { CliFailure, messageOf, usageFailure } from "./failure.ts";
 import { createLifetime } from "./lifetime.ts";
 import { packageVersion } from "./package-root.ts";
 
-const commands: readonly Command[] = [dev, validate, replay, token, bundle];
+const commands: readonly Command[] = [
+  dev,
+  validate,
+  replay,
+  token,
+  verify,
+  exportCommand,
+  importCommand,
+  copy,
+  archive,
+  erase,
+  key,
+  bundle,
+];
 
 const overview = (): string => {
   const listed = commands.filter((command) => command.internal !== true);

@@ -142,7 +142,8 @@ export async function* exportExperiment(
     ref: { tenant, environment, experiment },
     after: checkpoint?.seq ?? 0,
     head: { seq, hash, at },
-    ...(until === undefined ? { revision, revisionHash } : {}),
+    // A part that goes to the end leads to the state as well.
+    ...(hash === loaded.head.hash ? { revision, revisionHash } : {}),
   });
   for await (const line of linesOf(store, ref, checkpoint, { seq, hash, at })) yield write(line);
   if (signer !== undefined) yield write({ line: "head", ...(await signHead(signer, ref, { seq, hash })) });
