@@ -1,4 +1,5 @@
 /** From states to published rules. */
+import { digestOf } from "../canonical.ts";
 import { allocateBuckets } from "../evaluation/allocation.ts";
 import { bucketCount, type ExperimentRule, type RuleSet, ruleSetVersion } from "../evaluation/rule-set.ts";
 import { limits } from "../limits.ts";
@@ -6,7 +7,7 @@ import type { Scope } from "../scope.ts";
 import { slotsIn } from "./exclusion.ts";
 import { effectiveTraffic } from "./serving.ts";
 import type { ExperimentState } from "./state.ts";
-import type { GovernanceStore } from "./store.ts";
+import type { GovernanceStore, Snapshot } from "./store.ts";
 
 /** The rule of one experiment; null while there is nothing that may be served: never started, or archived. */
 export const ruleOf = (state: ExperimentState): ExperimentRule | null => {
@@ -54,9 +55,24 @@ export const ruleOf = (state: ExperimentState): ExperimentRule | null => {
 /** What has never started is nothing an application could serve; of what was put away, only what was shipped. */
 const published = ["Running", "Ramping", "Paused", "RolledBack", "Archived"] as const;
 
-/** All rules of a scope, by name. */
-export const publishRules = async (store: GovernanceStore, scope: Scope): Promise<RuleSet> => {
-  const experiments: ExperimentRule[] = [];
+/** What an experiment publishes at one revision. */
+export interface Publication {
+  readonly experiment: string;
+  /** Of the snapshot: a lower one than is known is old news. */
+  readonly revision: number;
+  /** Null: there is nothing to serve (any more). */
+  readonly rule: ExperimentRule | null;
+}
+
+export const publicationOf = ({ state, revision }: Snapshot): Publication => ({
+  experiment: state.name,
+  revision,
+  rule: published.some((lifecycle) => lifecycle === state.lifecycle) ? ruleOf(state) : null,
+});
+
+/** What every experiment of a scope publishes that has ever started, by name. */
+export const listPublications = async (store: Pick<GovernanceStore, "list">, scope: Scope): Promise<Publication[]> => {
+  const publications: Publication[] = [];
   let cursor: string | null = null;
   do {
     const page: Awaited<ReturnType<GovernanceStore["list"]>> = await store.list(scope, {
@@ -64,8 +80,23 @@ export const publishRules = async (store: GovernanceStore, scope: Scope): Promis
       limit: limits.heavyPageRows,
       ...(cursor === null ? {} : { cursor }),
     });
-    experiments.push(...page.items.map((item) => ruleOf(item.snapshot.state)).filter((rule) => rule !== null));
+    publications.push(...page.items.map(({ snapshot }) => publicationOf(snapshot)));
     cursor = page.next;
   } while (cursor !== null);
-  return { ruleSetVersion, tenant: scope.tenant, environment: scope.environment, experiments };
+  return publications;
 };
+
+/** The rules of a scope, in the order in which they are given. */
+export const ruleSetOf = ({ tenant, environment }: Scope, publications: readonly Publication[]): RuleSet => ({
+  ruleSetVersion,
+  tenant,
+  environment,
+  experiments: publications.map(({ rule }) => rule).filter((rule) => rule !== null),
+});
+
+/** All rules of a scope, by name. */
+export const publishRules = async (store: Pick<GovernanceStore, "list">, scope: Scope): Promise<RuleSet> =>
+  ruleSetOf(scope, await listPublications(store, scope));
+
+/** Names a rule set by its content, wherever it was put together. */
+export const rulesETag = (rules: RuleSet): string => `"${digestOf(rules).slice(0, 32)}"`;
