@@ -69,6 +69,9 @@ export const limits = {
   keySetBytes: 256 * 1024,
   keySetKeys: 100,
   corsOrigins: 100,
+  notices: 20,
+  auditSinks: 5,
+  webhookAddressCharacters: 2_000,
   /** Callers whose rate one isolate remembers. */
   rateLimitEntries: 10_000,
 } as const;

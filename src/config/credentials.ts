@@ -1,4 +1,4 @@
-/** What of `governance.persistence` may be shown: addresses and tokens may not, wherever they were written. */
+/** What of stores, notices, audit sinks and telemetry may be shown: addresses and tokens may not, wherever they were written. */
 import type { Reading } from "./finding.ts";
 import type { Path } from "./path.ts";
 
@@ -16,7 +16,21 @@ const shownMembers = new Set([
   "name",
 ]);
 
-const isKeptBack = (path: Path): boolean => {
+/** Where somebody may have written a secret instead of its name, or an address that only its owner should know. */
+const keptBackMembers = /^(url|\w*[sS]ecret)$/;
+const sectionsWithSecrets = ["notices", "audit", "telemetry", "history"];
+
+const isKeptBack = (path: Path): boolean => isOfStore(path) || isOfDelivery(path);
+
+const isOfDelivery = (path: Path): boolean => {
+  const [section, name] = [
+    path[path.indexOf("governance") + 1],
+    path.findLast((segment) => typeof segment === "string"),
+  ];
+  return sectionsWithSecrets.some((one) => one === section) && typeof name === "string" && keptBackMembers.test(name);
+};
+
+const isOfStore = (path: Path): boolean => {
   const start = path.indexOf("persistence");
   const last = start === -1 ? undefined : path.slice(start + 1).findLast((segment) => typeof segment === "string");
   return last !== undefined && !shownMembers.has(last);
@@ -39,10 +53,16 @@ export const withoutCredentials = <Read extends Pick<Reading, "describe" | "isSe
   isSecret: (path: Path) => reading.isSecret(path) || isKeptBack(path),
 });
 
-const written = /\b(url|token|connectionString)(["']?\s*:\s*)("[^"]*"|'[^']*'|[^\s,}\]]+)/g;
+const written = /\b(url|token|connectionString|\w*[sS]ecret)(["']?\s*:\s*)("[^"]*"|'[^']*'|[^\s,}\]]+)/g;
+
+/** The name of a secret is none. */
+const isName = (key: string, value: string): boolean =>
+  /secret$/i.test(key) && /^["']?[A-Za-z_][A-Za-z0-9_]{0,63}["']?$/.test(value) && !value.includes("whsec_");
 
 /** A line of a file with as many dots as a literal credential has characters; `${NAME}` stays. */
 export const dotted = (line: string): string =>
   line.replaceAll(written, (whole: string, key: string, colon: string, value: string) =>
-    /^["']?\$\{[A-Za-z_][A-Za-z0-9_]*\}["']?$/.test(value) ? whole : `${key}${colon}${"•".repeat(value.length)}`,
+    /^["']?\$\{[A-Za-z_][A-Za-z0-9_]*\}["']?$/.test(value) || isName(key, value)
+      ? whole
+      : `${key}${colon}${"•".repeat(value.length)}`,
   );

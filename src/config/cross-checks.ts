@@ -9,6 +9,7 @@ import { errorMetric } from "../ledger/batch.ts";
 import { limits } from "../limits.ts";
 import { allowedTransitions, canTransition, type LifecycleState, parseState } from "../lifecycle.ts";
 import type { Check, Context } from "./check.ts";
+import { deliveryErrors } from "./delivery-checks.ts";
 import { type Finding, quote, type Reading } from "./finding.ts";
 import { nearest } from "./nearest.ts";
 import { items, member, type Path, pointer } from "./path.ts";
@@ -395,6 +396,7 @@ const idleKinds: Check = (dsl) => {
 
 const errorChecks: readonly Check[] = [
   ...persistenceErrors,
+  ...deliveryErrors,
   experimentNames,
   policyNames,
   uselessGates,

@@ -7,6 +7,7 @@ import { PolicySchema } from "../governance/policies/schema.ts";
 import { limits } from "../limits.ts";
 import { NameSchema } from "../scope.ts";
 import { AuthSchema, CorsSchema, HistorySchema, RateLimitsSchema } from "./http-schema.ts";
+import { AuditSchema, NoticesSchema, RulesSchema, TelemetrySchema } from "./delivery-schema.ts";
 import { PersistenceSchema } from "./persistence.ts";
 
 const longestIntervalMs = 3_600_000;
@@ -52,6 +53,13 @@ const GovernanceSchema = v.strictObject({
     true,
   ),
   auth: v.optional(AuthSchema, { type: "development" }),
+  /** Who hears of what happens: signed webhooks, and Slack. */
+  notices: v.optional(NoticesSchema, []),
+  /** Where every event goes besides the history. */
+  audit: v.optional(AuditSchema, []),
+  telemetry: v.optional(TelemetrySchema, {}),
+  /** Where the rules go that applications evaluate. */
+  rules: v.optional(RulesSchema, {}),
   /** Pages of which origins may speak to the API; left out: of none but its own. */
   cors: v.exactOptional(CorsSchema),
   /** Counted by each isolate for itself; under development identity not at all. */

@@ -3,6 +3,7 @@ import * as fc from "fast-check";
 import type { DslInput } from "../../src/config/index.ts";
 import { guardrailActions } from "../../src/experiment.ts";
 import { changeKinds } from "../../src/governance/events.ts";
+import { noticeKinds, personalChoices } from "../../src/notices/notice.ts";
 import { onMissingChoices } from "../../src/governance/policies/schema.ts";
 import { lifecycleStates } from "../../src/lifecycle.ts";
 
@@ -354,8 +355,65 @@ const rate = fc.record({
   burst: fc.integer({ min: 1, max: 1_000_000 }),
 });
 
+const personal = fc.constantFrom(...personalChoices);
+const ofNotices = {
+  kinds: fc.uniqueArray(fc.constantFrom(...noticeKinds), { minLength: 1 }),
+  tenants: fc.uniqueArray(name, { minLength: 1, maxLength: 3 }),
+  environments: fc.uniqueArray(name, { minLength: 1, maxLength: 3 }),
+  experiments: fc.uniqueArray(name, { minLength: 1, maxLength: 3 }),
+  personal,
+  link: fc.constantFrom("https://console.example/{tenant}/{experiment}", "https://console.example/?e={environment}"),
+  maxAge: fc.constantFrom("1m", "30d", "PT12H"),
+  timeLimit: fc.constantFrom("100ms", "5s"),
+};
+const secretName = fc.constantFrom("WEBHOOK_SECRET", "SECRET_2");
+const address = fc.constantFrom("https://example.com/hook?a=1", "http://127.0.0.1:9999/hook");
+const notice = fc.oneof(
+  fc.record(
+    { type: fc.constant("webhook" as const), name, url: address, secret: secretName, ...ofNotices },
+    { requiredKeys: ["type", "name", "url", "secret"] },
+  ),
+  fc.record(
+    { type: fc.constant("slack" as const), name, urlSecret: secretName, ...ofNotices },
+    { requiredKeys: ["type", "name", "urlSecret"] },
+  ),
+);
+const auditSink = fc.oneof(
+  fc.record({ type: fc.constant("log" as const), name, personal }, { requiredKeys: ["type", "name"] }),
+  fc.record(
+    {
+      type: fc.constant("webhook" as const),
+      name,
+      url: address,
+      secret: secretName,
+      authorizationSecret: secretName,
+      personal,
+      timeLimit: fc.constantFrom("1s", "30s"),
+    },
+    { requiredKeys: ["type", "name", "url", "secret"] },
+  ),
+  fc.record(
+    { type: fc.constant("queue" as const), name, queue: fc.constantFrom("AUDIT", "AUDIT_2"), personal },
+    { requiredKeys: ["type", "name", "queue"] },
+  ),
+);
+const byNoticeName = { selector: (one: { readonly name: string }) => one.name, maxLength: 3 };
+const telemetry = fc.record(
+  {
+    metrics: fc.constantFrom("off" as const, "operators" as const, "public" as const),
+    traces: fc.record(
+      { url: address, authorizationSecret: secretName, service: name, sampling: share },
+      { requiredKeys: ["url"] },
+    ),
+  },
+  { requiredKeys: [] },
+);
+
 const governance = fc.record(
   {
+    notices: fc.uniqueArray(notice, byNoticeName),
+    audit: fc.uniqueArray(auditSink, byNoticeName),
+    telemetry,
     persistence,
     approvalGates: fc.array(gate, { maxLength: 4 }),
     policies: fc

@@ -52,7 +52,14 @@ test("a text without a counter is taken as it comes", async () => {
 });
 
 test("nothing published, a namespace that fails, rubbish: the last good rules stay, and the status says why", async () => {
-  const { rules, version } = setUp([null, textOf(1, 5), null, new Error("KV GET failed: 500"), "{", textOf(9, 9, "acme")]);
+  const { rules, version } = setUp([
+    null,
+    textOf(1, 5),
+    null,
+    new Error("KV GET failed: 500"),
+    "{",
+    textOf(9, 9, "acme"),
+  ]);
   expect(await rules.refresh()).toMatchObject({
     state: "empty",
     error: "rules: nothing has been published under proviso:rules:1:default:default",
@@ -65,14 +72,20 @@ test("nothing published, a namespace that fails, rubbish: the last good rules st
 });
 
 test("no two scopes share a key", () => {
-  const keys = ["a", "b", "a.b", "a-b"].flatMap((tenant) => ["a", "b", "b.a"].map((environment) => rulesKey({ tenant, environment })));
+  const keys = ["a", "b", "a.b", "a-b"].flatMap((tenant) =>
+    ["a", "b", "b.a"].map((environment) => rulesKey({ tenant, environment })),
+  );
   expect(new Set(keys).size).toBe(keys.length);
 });
 
 test("reads what is written by the place that merges", async () => {
   const kv = new Map<string, string>();
   const published = createPublishedRules({
-    storage: { list: () => Promise.resolve(new Map()), put: () => Promise.resolve(), setAlarm: () => Promise.resolve() },
+    storage: {
+      list: () => Promise.resolve(new Map()),
+      put: () => Promise.resolve(),
+      setAlarm: () => Promise.resolve(),
+    },
     list: () => Promise.resolve([{ experiment: "checkout", revision: 4, rule: rule({ version: 4 }) }]),
     write: (scope, text) => Promise.resolve(void kv.set(rulesKey(scope), text)),
     now: Date.now,
