@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type * as MiniflareModule from "miniflare";
 import type { Log, Miniflare, MiniflareOptions } from "miniflare";
 import { migrate, type Migration } from "../adapters/store/migrate.ts";
-import { loadDsl } from "../src/config/index.ts";
+import { type Dsl, loadDsl } from "../src/config/index.ts";
 import { CliFailure, messageOf } from "./failure.ts";
 import { dependencyVersion, packageRoot } from "./package-root.ts";
 
@@ -22,6 +22,7 @@ export const bindings = {
     { binding: "EXPERIMENTS", className: "ExperimentObject" },
     { binding: "LEDGERS", className: "LedgerObject" },
     { binding: "REGISTRIES", className: "RegistryObject" },
+    { binding: "SCOPES", className: "ScopeObject" },
   ],
   producers: [
     { binding: "EVENTS", queue: "proviso-events" },
@@ -64,16 +65,39 @@ export interface EmbeddedWorker {
 
 const host = "127.0.0.1";
 
-/** The secrets that the DSL names: of tokens or keys, and of stores. */
+/** Bindings that a deployment has where its DSL names them; `wrangler.toml` shows each, commented out. */
+export const optionalBindings = (
+  dslText: string,
+  environment: EmbeddedOptions["environment"],
+): { readonly namespaces: readonly string[]; readonly queues: readonly string[] } => {
+  const loaded = loadDsl(dslText, { file: "proviso.yaml", environment });
+  if (!loaded.ok) return { namespaces: [], queues: [] };
+  const { rules, audit } = loaded.value.governance;
+  return {
+    namespaces: rules.kv === undefined ? [] : [rules.kv],
+    queues: audit.flatMap((sink) => (sink.type === "queue" ? [sink.queue] : [])),
+  };
+};
+
+/** The secrets of those who are told of what happens. */
+const deliverySecrets = ({ notices, audit, telemetry }: Dsl["governance"]): readonly (string | undefined)[] => [
+  ...notices.map((notice) => (notice.type === "slack" ? notice.urlSecret : notice.secret)),
+  ...audit.flatMap((sink) => (sink.type === "webhook" ? [sink.secret, sink.authorizationSecret] : [])),
+  telemetry.traces?.authorizationSecret,
+];
+
+/** The secrets that the DSL names: of tokens or keys, of stores, and of who is told of what happens. */
 const namedSecrets = (dslText: string, environment: EmbeddedOptions["environment"]): readonly string[] => {
   const loaded = loadDsl(dslText, { file: "proviso.yaml", environment });
   if (!loaded.ok) return [];
   const { auth, persistence, history } = loaded.value.governance;
+  const told = deliverySecrets(loaded.value.governance).filter((name) => name !== undefined);
   const stores = persistence.type === "mirror" ? [persistence.primary, ...persistence.followers] : [persistence];
   const keys = history.signing === undefined ? [] : [history.signing];
-  return [...(auth.type === "development" ? [] : [auth]), ...stores, ...keys].flatMap((named) =>
+  const others = [...(auth.type === "development" ? [] : [auth]), ...stores, ...keys].flatMap((named) =>
     "secret" in named && named.secret !== undefined ? [named.secret] : [],
   );
+  return [...others, ...told];
 };
 
 /** Values of the environment that the DSL mentions, and no others: they become bindings of the Worker. */
@@ -85,6 +109,7 @@ export const mentionedValues = (
     developmentFlag,
     bindings.database.binding,
     ...[...bindings.objects, ...bindings.producers].map(({ binding }) => binding),
+    ...Object.values(optionalBindings(dslText, environment)).flat(),
   ]);
   const names = new Set([
     ...[...dslText.matchAll(/\$\{([A-Za-z_][A-Za-z0-9_]*)/g)].map((match) => match[1] ?? ""),
@@ -172,8 +197,9 @@ export const startEmbedded = async (options: EmbeddedOptions): Promise<EmbeddedW
   if (options.port !== 0) await assertFree(options.port);
   const library = await loadMiniflare();
   const log = createLog(library, onLog);
-  const settingsFor = (dslText: string, port: number): MiniflareOptions =>
-    library.convertV4MiniflareOptions({
+  const settingsFor = (dslText: string, port: number): MiniflareOptions => {
+    const optional = optionalBindings(dslText, environment);
+    return library.convertV4MiniflareOptions({
       host,
       port,
       cf: false,
@@ -195,7 +221,11 @@ export const startEmbedded = async (options: EmbeddedOptions): Promise<EmbeddedW
       durableObjects: Object.fromEntries(
         bindings.objects.map(({ binding, className }) => [binding, { className, useSQLite: true }]),
       ),
-      queueProducers: Object.fromEntries(bindings.producers.map(({ binding, queue }) => [binding, queue])),
+      kvNamespaces: Object.fromEntries(optional.namespaces.map((binding) => [binding, binding.toLowerCase()])),
+      queueProducers: Object.fromEntries([
+        ...bindings.producers.map(({ binding, queue }): [string, string] => [binding, queue]),
+        ...optional.queues.map((binding): [string, string] => [binding, binding.toLowerCase()]),
+      ]),
       queueConsumers: {
         [bindings.consumer.queue]: {
           maxBatchSize: bindings.consumer.maxBatchSize,
@@ -205,6 +235,7 @@ export const startEmbedded = async (options: EmbeddedOptions): Promise<EmbeddedW
         },
       },
     });
+  };
   let runtime: Miniflare | undefined;
   try {
     const started = keepingSignals(() => new library.Miniflare(settingsFor(options.dslText, options.port)));

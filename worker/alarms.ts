@@ -35,7 +35,7 @@ const prefix = "wake:";
 /** After a failure: the store may be away, and whatever was due is still due. */
 const retryMs = 15_000;
 /** How much earlier than asked for the last look may be: many who ask at short intervals are told by one. */
-const slackMs = 15_000;
+const slackMs = 5_000;
 
 const WaitingSchema = v.object({
   ref: v.object({ tenant: v.string(), environment: v.string(), experiment: v.string() }),

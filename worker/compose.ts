@@ -1,15 +1,18 @@
 /** Puts the parts together. The only file that reads the environment's bindings. */
 import { uuidv7 } from "uuidv7";
+import type { AuditQueue } from "../adapters/audit/queue.ts";
 import { d1Store, type D1DatabaseLike } from "../adapters/store/d1.ts";
 import { durableObjectStore, type History, openHistory } from "../adapters/store/durable-object.ts";
 import { openRegistry, type Registry } from "../adapters/store/durable-object-registry.ts";
 import type { ObjectStorage } from "../adapters/store/object-storage.ts";
 import { type Dsl, loadDsl, type LocatedError } from "../src/config/index.ts";
 import type { Persistence } from "../src/config/persistence.ts";
+import { createOutbox, type Outbox } from "../src/delivery/outbox.ts";
 import { parseDuration } from "../src/duration.ts";
 import { ProvisoError } from "../src/errors.ts";
 import type { EnvelopeType } from "../src/events/envelope.ts";
 import type { DataPlaneSettings } from "../src/evaluation/rule-set.ts";
+import { rulesKey } from "../src/evaluation/rules-key.ts";
 import { withCurrentShape } from "../src/governance/current-shape.ts";
 import { writeDeclared } from "../src/governance/declared.ts";
 import type { Telemetry } from "../src/governance/evidence.ts";
@@ -19,6 +22,9 @@ import type { LedgerFigures } from "../src/governance/policies/policy.ts";
 import type { PolicySet } from "../src/governance/policy-set.ts";
 import { createSigner, type Signer } from "../src/governance/signing.ts";
 import type { ExperimentState } from "../src/governance/state.ts";
+import { listPublications } from "../src/governance/publish.ts";
+import type { PublishedRulesOptions } from "../src/governance/published-rules.ts";
+import { rulePublisher, type RulePublisherOptions } from "../src/governance/rule-publisher.ts";
 import type { GovernanceStore } from "../src/governance/store.ts";
 import type { AppDependencies } from "../src/http/dependencies.ts";
 import { developmentIdentity } from "../src/http/development-identity.ts";
@@ -35,7 +41,8 @@ import type { ConsumerDependencies } from "./consumer.ts";
 import type { ExperimentStub, LedgerStub, WorkerEnv } from "./env.ts";
 import { createPlanCache, type PlanCache } from "./plans.ts";
 import { openPostgres, type StorePlace } from "./postgres.ts";
-import { reportError } from "./report.ts";
+import { reportError, writeLine } from "./report.ts";
+import { type Deployment, subscribersOf } from "./subscribers.ts";
 
 export type ReadDsl =
   | { readonly ok: true; readonly dsl: Dsl }
@@ -203,6 +210,110 @@ export const governorOptions = (env: WorkerEnv, dsl: Dsl, store: GovernanceStore
   salt: () => hexDigits(crypto.getRandomValues(new Uint8Array(16))),
 });
 
+/** Rules are published from stores that last: what a memory forgets would stay published. */
+const publishesRules = ({ governance }: Dsl): boolean => governance.persistence.type !== "memory";
+
+const isQueue = (binding: unknown): binding is AuditQueue =>
+  typeof binding === "object" && binding !== null && "sendBatch" in binding;
+
+/** What notices and audit sinks are made of here. */
+const deploymentOf = (env: WorkerEnv): Deployment => ({
+  secret: (name, path) => secretOf(env, name, path),
+  queue(name, path) {
+    const found: unknown = Reflect.get(env, name);
+    if (isQueue(found)) return found;
+    throw new ProvisoError("invalid-dsl", `${path} names ${name}, which is not a queue of this Worker`);
+  },
+  development: env.PROVISO_DEVELOPMENT === "true",
+  writeLine,
+});
+
+/** One object of the whole deployment. Its name is no scope's: those are lists of two. */
+const healthObject = "health";
+
+/** What an experiment's object delivers to, and by what. */
+export const outboxOf = (
+  env: WorkerEnv,
+  dsl: Dsl,
+  store: GovernanceStore,
+  background: (work: Promise<unknown>) => void,
+): Outbox | undefined => {
+  const publish: RulePublisherOptions["publish"] = (ref, publication) => {
+    const { tenant, environment } = ref;
+    return env.SCOPES.getByName(scopeKey(ref)).publish({ tenant, environment }, publication);
+  };
+  const subscribers = [
+    ...(publishesRules(dsl) ? [rulePublisher({ store, publish })] : []),
+    ...subscribersOf(dsl, deploymentOf(env)),
+  ];
+  if (subscribers.length === 0) return undefined;
+  return createOutbox({
+    store,
+    subscribers,
+    now: Date.now,
+    random: Math.random,
+    report: reportError,
+    onTrouble: (trouble) => background(env.SCOPES.getByName(healthObject).noteTrouble(trouble).catch(reportError)),
+  });
+};
+
+interface RulesKv {
+  put(key: string, value: string): Promise<void>;
+}
+
+const isKv = (found: unknown): found is RulesKv => typeof found === "object" && found !== null && "put" in found;
+
+const kvOf = (env: WorkerEnv, dsl: Dsl): RulesKv | undefined => {
+  const { kv } = dsl.governance.rules;
+  if (kv === undefined) return undefined;
+  const found: unknown = Reflect.get(env, kv);
+  if (isKv(found)) return found;
+  throw new ProvisoError("invalid-dsl", `governance.rules.kv names ${kv}, which is not a KV binding of this Worker`);
+};
+
+/** The published rules of a scope, inside its object. */
+export const publishedRulesOptions = (
+  env: WorkerEnv,
+  dsl: Dsl,
+  background: (work: Promise<unknown>) => void,
+): Omit<PublishedRulesOptions, "storage"> => {
+  const kv = kvOf(env, dsl);
+  return {
+    list: (scope) => listPublications(storeOf(env, dsl, "object"), scope),
+    write: kv === undefined ? undefined : (scope, text) => kv.put(rulesKey(scope), text),
+    dataPlane: dataPlaneOf(dsl),
+    now: Date.now,
+    random: Math.random,
+    report: reportError,
+    onTrouble: ({ tenant, environment }, failures, error, nextAt) => {
+      const ref = { tenant, environment, experiment: "" };
+      const trouble = { subscriber: "rules:kv", ref, failures, since: 0, nextAt, error };
+      background(env.SCOPES.getByName(healthObject).noteTrouble(trouble).catch(reportError));
+    },
+  };
+};
+
+/** Asked by everybody who watches this deployment; the answer of a moment ago will do. */
+const troubledFor = (env: WorkerEnv): (() => Promise<readonly string[]>) => {
+  let known: { readonly until: number; readonly names: readonly string[] } | undefined;
+  return async () => {
+    if (known !== undefined && known.until > Date.now()) return known.names;
+    const names = await env.SCOPES.getByName(healthObject).troubled();
+    known = { until: Date.now() + 2_000, names };
+    return names;
+  };
+};
+
+/** Every secret and binding that notices, audit sinks and rules name is asked for here: a missing one is said at once. */
+const checkedDeployment = (env: WorkerEnv, dsl: Dsl): Pick<AppDependencies, "publishedRules" | "troubled"> => {
+  subscribersOf(dsl, deploymentOf(env));
+  kvOf(env, dsl);
+  const troubled = troubledFor(env);
+  return publishesRules(dsl)
+    ? { troubled, publishedRules: (scope, known) => env.SCOPES.getByName(scopeKey(scope)).readRules(scope, known) }
+    : { troubled };
+};
+
 /** The governor inside an experiment's object. A broken connection leaves the outcome open, and the answer says so. */
 const remoteGovernor = (env: WorkerEnv, dsl: Dsl, ref: ExperimentRef): Governor => {
   const asking = async <Answer>(ask: (object: ExperimentStub) => Promise<Answer>): Promise<Answer> => {
@@ -327,6 +438,7 @@ const signerOf = (env: WorkerEnv, { governance: { history } }: Dsl): Pick<AppDep
 
 /** What the HTTP app needs, from the bindings of this Worker. */
 export const appDependencies = (env: WorkerEnv, dsl: Dsl): AppDependencies => ({
+  ...checkedDeployment(env, dsl),
   store: storeOf(env, dsl),
   governor: (ref) => remoteGovernor(env, dsl, ref),
   policySet: policySetOf(dsl),

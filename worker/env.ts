@@ -4,8 +4,10 @@ import type { Holding, HoldingQuestion, Registry } from "../adapters/store/durab
 import type { ErrorCode } from "../src/errors.ts";
 import type { ErasureRequest } from "../src/governance/erase.ts";
 import type { ExperimentRef } from "../src/scope.ts";
+import type { DeliveryTrouble } from "../src/delivery/outbox.ts";
 import type { CommandAnswer, CommandRequest } from "../src/governance/governor.ts";
 import type { DryRun, DryRunRequest } from "../src/governance/dry-run.ts";
+import type { Publication } from "../src/governance/publish.ts";
 import type { ListPage, ListQuery } from "../src/governance/store.ts";
 import type { CountsOptions, PageOptions } from "../src/http/dependencies.ts";
 import type { LedgerCounts } from "../src/ledger/counts.ts";
@@ -44,6 +46,14 @@ export interface LedgerStub {
   crossovers(page: PageOptions): Promise<CrossoverPage>;
 }
 
+/** What the rest of the Worker may ask of a scope's object. */
+export interface ScopeStub {
+  publish(scope: Scope, publication: Publication): Promise<void>;
+  readRules(scope: Scope, known: readonly string[]): Promise<{ readonly etag: string; readonly text: string | null }>;
+  noteTrouble(trouble: DeliveryTrouble): Promise<void>;
+  troubled(): Promise<readonly string[]>;
+}
+
 /**
  * A namespace by what its objects can do. The generated stub types turn every `unknown` in a signature into `never`,
  * although structured clone carries it.
@@ -56,6 +66,7 @@ export interface WorkerEnv {
   readonly DB: D1Database;
   readonly EXPERIMENTS: ObjectNamespace<ExperimentStub>;
   readonly LEDGERS: ObjectNamespace<LedgerStub>;
+  readonly SCOPES: ObjectNamespace<ScopeStub>;
   readonly REGISTRIES: ObjectNamespace<Registry>;
   readonly EVENTS: Queue<string>;
   readonly DEAD_LETTERS: Queue;

@@ -14,6 +14,7 @@ import { reportError } from "./report.ts";
 export { ExperimentObject } from "./experiment-object.ts";
 export { LedgerObject } from "./ledger-object.ts";
 export { RegistryObject } from "./registry-object.ts";
+export { ScopeObject } from "./scope-object.ts";
 
 interface Working {
   readonly app: ReturnType<typeof createApp>;

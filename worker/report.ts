@@ -13,3 +13,8 @@ const describe = (error: unknown): Readonly<Record<string, unknown>> =>
 export const reportError = (error: unknown): void => {
   console.error(JSON.stringify({ level: "error", ...describe(error) }));
 };
+
+/** One line of the log as it is: audit records. */
+export const writeLine = (line: string): void => {
+  console.log(line);
+};

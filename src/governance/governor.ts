@@ -123,7 +123,7 @@ const attemptsMax = 5;
 const dayMs = 86_400_000;
 const minuteMs = 60_000;
 /** A delivery begins with the end of its commit. If it has not been made by now, nobody is making it. */
-const undeliveredAfterMs = 30_000;
+const undeliveredAfterMs = 10_000;
 
 interface Attempt {
   readonly loaded: Loaded | null;

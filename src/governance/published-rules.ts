@@ -152,13 +152,13 @@ export const createPublishedRules = (options: PublishedRulesOptions): PublishedR
     known.state = { ...known.state, ...state };
     if (changed.size > 0) known.rendered = undefined;
     for (const [name, entry] of changed) known.entries.set(name, entry);
-    const rows = [...changed].map(([name, entry]) => [`${rulePrefix}${name}`, entry] as const);
+    const rows = [...changed].map(([name, entry]): [string, unknown] => [`${rulePrefix}${name}`, entry]);
     do {
       // The state goes last: what it says of a listing is true once all of it is there.
       const part = rows.splice(0, putEntries);
-      const more = rows.length === 0 ? [[stateKey, known.state] as const] : [];
+      const more: readonly [string, unknown][] = rows.length === 0 ? [[stateKey, known.state]] : [];
       try {
-        await storage.put(Object.fromEntries([...part, ...more]));
+        await storage.put(Object.fromEntries<unknown>([...part, ...more]));
       } catch (error) {
         // What was not written is not known either: it is told again, and must not pass for old news.
         content = undefined;

@@ -27,6 +27,7 @@ const changesRules: Readonly<Record<EventType, boolean>> = {
   Killed: true,
   Revived: true,
   GuardrailBroken: false,
+  Erased: false,
   ChangeDenied: false,
 };
 

@@ -50,6 +50,16 @@ export interface AppDependencies {
   readonly sendMessages?: (messages: readonly string[]) => Promise<void>;
   /** What publishing tells the applications of a scope about sending events. */
   readonly dataPlane?: DataPlaneSettings;
+  /**
+   * The rules of a scope as JSON text, merged beforehand; text is null for a reader who knows the ETag. Left out, or
+   * where it fails: the store is listed.
+   */
+  readonly publishedRules?: (
+    scope: Scope,
+    known: readonly string[],
+  ) => Promise<{ readonly etag: string; readonly text: string | null }>;
+  /** Names of subscribers that do not take what they are given: `notices:team`. Health shows them. */
+  readonly troubled?: () => Promise<readonly string[]>;
   /** Milliseconds since the epoch; default: the clock. */
   readonly now?: () => number;
   /** Gets what the caller must not see. */

@@ -73,6 +73,21 @@ export const conditional = (context: RouteContext, etag: string, body: Readonly<
     : Response.json(body, { headers });
 };
 
+/** The tags in `If-None-Match`; `*` matches any, and stands for none that could be named. */
+export const knownTags = (context: RouteContext): readonly string[] =>
+  (context.req.header("if-none-match") ?? "").split(",").map((tag) => tag.trim().replace(/^W\//, ""));
+
+/** JSON that is text already; null where the reader has it. */
+export const conditionalText = (
+  context: RouteContext,
+  { etag, text }: { readonly etag: string; readonly text: string | null },
+): Response => {
+  const headers = { etag, "cache-control": "no-cache", vary: identityHeaders };
+  return text === null || context.req.header("if-none-match")?.trim() === "*"
+    ? new Response(null, { status: 304, headers })
+    : new Response(text, { headers: { ...headers, "content-type": "application/json" } });
+};
+
 /**
  * A view of a snapshot under the snapshot's ETag. The same state looks different to different people, so a cache must
  * keep them apart.

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { unstable_readConfig } from "wrangler";
-import { bindings, mentionedValues } from "../../cli/embedded.ts";
+import { bindings, mentionedValues, optionalBindings } from "../../cli/embedded.ts";
 import { assertUnused, markUsed } from "../../cli/state-lock.ts";
 
 const ConfigSchema = v.object({
@@ -60,6 +60,29 @@ test("wrangler.toml and the embedded Worker have the same bindings, classes and 
   );
 });
 
+test("what is commented out in wrangler.toml is what the embedded Worker has where the DSL names it", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "proviso-wrangler-"));
+  try {
+    const text = readFileSync("wrangler.toml", "utf8").replaceAll(/^# (?=\[\[|\w+ = )/gm, "");
+    await writeFile(join(directory, "wrangler.toml"), text);
+    const config = v.parse(
+      v.object({
+        kv_namespaces: v.array(v.object({ binding: v.string() })),
+        queues: v.object({ producers: v.array(v.object({ binding: v.string() })) }),
+      }),
+      unstable_readConfig({ config: join(directory, "wrangler.toml") }),
+    );
+    const dsl = "governance: { rules: { kv: RULES }, audit: [{ type: queue, queue: AUDIT }] }";
+    const { namespaces, queues } = optionalBindings(dsl, {});
+    expect(config.kv_namespaces.map(({ binding }) => binding)).toEqual(namespaces);
+    const usual = bindings.producers.map(({ binding }) => binding);
+    expect(config.queues.producers.map(({ binding }) => binding)).toEqual([...usual, ...queues]);
+    expect(optionalBindings("{}", {})).toEqual({ namespaces: [], queues: [] });
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+});
+
 test("a deployment does not believe development headers", () => {
   const config = v.parse(ConfigSchema, unstable_readConfig({ config: "wrangler.toml" }));
   expect(config.vars).toEqual({});
@@ -83,6 +106,18 @@ test("the secret with the tokens reaches the Worker where the DSL names it, and 
     expect(Object.keys(mentionedValues(`governance: { persistence: ${persistence} }`, environment))).toEqual(
       mirror === persistence ? [] : ["OTHER"],
     );
+});
+
+test("so do the secrets of those who are told of what happens, and no value that has the name of a binding", () => {
+  const dsl = `governance:
+  notices:
+    - { type: webhook, name: a, url: "https://example.com/", secret: HOOK }
+    - { type: slack, name: b, urlSecret: SLACK }
+  audit: [{ type: webhook, url: "https://example.com/", secret: SIEM, authorizationSecret: AUTH }, { type: queue, queue: AUDIT }]
+  telemetry: { traces: { url: "https://example.com/", authorizationSecret: OTEL } }
+  rules: { kv: RULES }`;
+  const secrets = { HOOK: "1", SLACK: "2", SIEM: "3", AUTH: "4", OTEL: "5" };
+  expect(mentionedValues(dsl, { ...secrets, AUDIT: "x", RULES: "y", OTHER: "z" })).toEqual(secrets);
 });
 
 describe("a state directory has one server at a time", () => {

@@ -63,7 +63,7 @@ test("the alarm is set before the commit, so that it rings whatever becomes of t
     wake: (_of, at) => Promise.resolve(void steps.push(`wake ${at - startOfTime}`)),
   });
   await governance.define("checkout", { variants }, author);
-  await expect.poll(() => steps).toEqual(["wake 30000", "commit", "deliver"]);
+  await expect.poll(() => steps).toEqual(["wake 10000", "commit", "deliver"]);
 });
 
 test("without subscribers nothing is set and nothing is read", async () => {

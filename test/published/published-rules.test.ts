@@ -209,8 +209,8 @@ describe("writing", () => {
     expect(w.versions()).toEqual({ a: 100 });
     expect(times.length).toBeGreaterThan(8);
     expect(times.length).toBeLessThan(13);
-    for (const [index, time] of times.entries())
-      if (index > 0) expect(time - (times[index - 1] ?? 0)).toBeGreaterThanOrEqual(1_000);
+    const gaps = times.slice(1).map((time, index) => time - (times[index] ?? 0));
+    expect(Math.min(...gaps)).toBeGreaterThanOrEqual(1_000);
   });
 
   test("a slow write is never overtaken: the newer one begins when it has ended", async () => {
@@ -328,15 +328,17 @@ describe("a crash at every await", () => {
       report: () => undefined,
     });
     let answered = false;
-    void dying.publish(defaultScope, at("a", 2)).then(async () => {
+    const live = async (): Promise<void> => {
+      await dying.publish(defaultScope, at("a", 2));
       answered = true;
       await dying.ring();
-    });
+    };
+    void live();
     await expect.poll(() => calls).toBeGreaterThanOrEqual(Math.min(call, 7));
     // Who got no answer tells it again; who got one has nothing to say, and the alarm that was set rings.
     const restarted = w.make();
+    expect(answered && alarms.length === 0).toBe(false);
     if (!answered) await restarted.publish(defaultScope, at("a", 2));
-    else expect(alarms.length).toBeGreaterThan(0);
     await restarted.ring();
     await w.settle(restarted);
     expect(w.versions()).toEqual({ a: 2 });

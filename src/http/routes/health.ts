@@ -4,7 +4,8 @@ import * as v from "valibot";
 import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 
-const Status = v.picklist(["healthy", "unhealthy"]);
+/** `degraded`: the deployment does its work, and somebody does not hear of it. */
+const Status = v.picklist(["healthy", "degraded", "unhealthy"]);
 const Health = v.object({
   status: Status,
   dependencies: v.record(v.string(), Status),
@@ -13,7 +14,12 @@ const Health = v.object({
 });
 
 export const healthRoutes = (dependencies: Dependencies) => {
-  const { store, report } = dependencies;
+  const { store, report, troubled = () => Promise.resolve([]) } = dependencies;
+  const subscribersInTrouble = (): Promise<readonly string[]> =>
+    troubled().catch((error: unknown) => {
+      report(error);
+      return [];
+    });
   return new Hono<AppEnvironment>().get(
     "/health",
     endpoint(
@@ -32,11 +38,15 @@ export const healthRoutes = (dependencies: Dependencies) => {
             return null;
           },
         );
-        const status = notes === null ? "unhealthy" : "healthy";
+        const storeStatus = notes === null ? "unhealthy" : "healthy";
+        const behind = await subscribersInTrouble();
+        // A load balancer must not take a deployment away because somebody's webhook is dead.
+        const status = storeStatus === "healthy" && behind.length > 0 ? "degraded" : storeStatus;
+        const subscribers = Object.fromEntries(behind.map((name) => [name, "degraded" as const]));
         const noted = notes === null || notes.length === 0 ? {} : { notes: { [store.name]: notes } };
         return context.json(
-          { status, dependencies: { [store.name]: status }, ...noted },
-          status === "healthy" ? 200 : 503,
+          { status, dependencies: { [store.name]: storeStatus, ...subscribers }, ...noted },
+          storeStatus === "healthy" ? 200 : 503,
         );
       },
     ),

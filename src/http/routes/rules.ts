@@ -1,13 +1,13 @@
 /** Published rules of a scope: what the SDK evaluates. They hold nothing that a browser must not see. */
 import { Hono } from "hono";
 import * as v from "valibot";
-import { digestOf } from "../../canonical.ts";
 import { TargetingSchema } from "../../evaluation/targeting-schema.ts";
 import { envelopeTypes } from "../../events/envelope.ts";
-import { publishRules } from "../../governance/publish.ts";
+import { publishRules, rulesETag } from "../../governance/publish.ts";
+import type { Scope } from "../../scope.ts";
 import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
-import { conditional } from "../governed.ts";
+import { conditional, conditionalText, knownTags } from "../governed.ts";
 import { count, digest, State } from "../openapi/schemas.ts";
 
 const Rule = v.object({
@@ -49,7 +49,22 @@ const RuleSet = v.object({
 });
 
 export const rulesRoutes = (dependencies: Dependencies) => {
-  const { store, dataPlane } = dependencies;
+  const { store, dataPlane, publishedRules, report } = dependencies;
+
+  /** Merged already, where this host keeps them so; null where it does not, or where they cannot be had. */
+  const readPublished = async (
+    scope: Scope,
+    known: readonly string[],
+  ): Promise<{ readonly etag: string; readonly text: string | null } | null> => {
+    if (publishedRules === undefined) return null;
+    try {
+      return await publishedRules(scope, known);
+    } catch (error) {
+      report(error);
+      return null;
+    }
+  };
+
   return new Hono<AppEnvironment>().get(
     "/",
     endpoint(
@@ -61,9 +76,12 @@ export const rulesRoutes = (dependencies: Dependencies) => {
         answers: { 200: RuleSet, 304: null },
       },
       async (context) => {
-        const published = await publishRules(store, context.get("scope"));
-        const rules = dataPlane === undefined ? published : { ...published, dataPlane };
-        return conditional(context, `"${digestOf(rules).slice(0, 32)}"`, { ...rules });
+        const scope = context.get("scope");
+        const published = await readPublished(scope, knownTags(context));
+        if (published !== null) return conditionalText(context, published);
+        const listed = await publishRules(store, scope);
+        const rules = dataPlane === undefined ? listed : { ...listed, dataPlane };
+        return conditional(context, rulesETag(rules), { ...rules });
       },
     ),
   );
