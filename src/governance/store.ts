@@ -119,6 +119,8 @@ export interface HistoryPage {
   readonly next: number | null;
   /** Values of the references in these events; erased ones are missing. */
   readonly people: ReadonlyMap<PersonalRef, string>;
+  /** Another store than the authority has answered, which may be behind: its name. */
+  readonly source?: string;
 }
 
 export interface RulesQuery {
@@ -185,6 +187,8 @@ export interface ListPage {
   /** By name, ascending in code point order. */
   readonly items: readonly { readonly ref: ExperimentRef; readonly snapshot: Snapshot }[];
   readonly next: string | null;
+  /** Another store than the authority has answered, which may be behind: its name. */
+  readonly source?: string;
 }
 
 export interface GovernanceStore {

@@ -1,0 +1,244 @@
+/**
+ * One follower of a mirror. How far it has come is said by nothing but its own head, so there is no position that could be
+ * wrong: whatever failed, it goes on from there through the primary's history, event by event and without a gap.
+ */
+import { byteLength, canonicalJson } from "../../src/canonical.ts";
+import { ProvisoError } from "../../src/errors.ts";
+import { withCurrentShape } from "../../src/governance/current-shape.ts";
+import { referencesIn, rulesIn } from "../../src/governance/event-references.ts";
+import type { EventRecord, PersonalRef } from "../../src/governance/events.ts";
+import { evolve } from "../../src/governance/evolve.ts";
+import { createLocks } from "../../src/governance/locks.ts";
+import { type ExperimentState, peopleOf } from "../../src/governance/state.ts";
+import type {
+  Checkpoint,
+  Commit,
+  GovernanceStore,
+  Loaded,
+  PersonalPage,
+  PersonalValue,
+  RulesPage,
+  RuleSet,
+  Snapshot,
+} from "../../src/governance/store.ts";
+import { limits } from "../../src/limits.ts";
+import { type ExperimentRef, refKey, scopeKey } from "../../src/scope.ts";
+
+/** `behind`: it goes on from its head at the next opportunity. `refused`: it cannot, and is left alone. */
+export interface FollowerTrouble {
+  readonly follower: string;
+  readonly ref: ExperimentRef;
+  readonly standing: "behind" | "refused";
+  readonly error: string;
+}
+
+export interface Follower {
+  readonly store: GovernanceStore;
+  /** What the primary has just taken. Rejects when the follower does not have it. */
+  apply(ref: ExperimentRef, commit: Commit): Promise<void>;
+  /** Rejects when the follower is not where the primary is. */
+  catchUp(ref: ExperimentRef): Promise<void>;
+  erase(ref: ExperimentRef, refs: readonly PersonalRef[]): Promise<void>;
+  /** As far as this process knows. */
+  standing(ref: ExperimentRef): "inStep" | FollowerTrouble["standing"];
+  troubles(): readonly FollowerTrouble[];
+}
+
+const chunkBytesMax = 1_000_000;
+/** Experiments that wait for each other's names: a longer row is not made by any history. */
+const holdersMax = 100;
+const overtakenMax = 20;
+const troublesMax = 10_000;
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Nothing that time heals: somebody must look. */
+const refusal = (message: string): ProvisoError => new ProvisoError("internal", message, { refused: true });
+const isRefusal = (error: unknown): boolean => error instanceof ProvisoError && error.details["refused"] === true;
+
+/** As many events as one commit takes, and no more bytes than every store takes at once. */
+const chunkOf = (events: readonly EventRecord[], eventsMax: number): readonly EventRecord[] => {
+  let bytes = 0;
+  const end = events.findIndex((event, index) => {
+    bytes += byteLength(canonicalJson(event));
+    return index >= eventsMax || (index > 0 && bytes > chunkBytesMax);
+  });
+  return end === -1 ? events : events.slice(0, end);
+};
+
+/** The snapshot after some events behind what the follower has; null where they do not change it. */
+const snapshotAfter = (loaded: Loaded | null, events: readonly EventRecord[], revisionMax: number): Snapshot | null => {
+  let state: ExperimentState | null = loaded?.snapshot.state ?? null;
+  let changedBy: EventRecord | null = null;
+  for (const event of events) {
+    const next = evolve(state, event);
+    if (next !== state) changedBy = event;
+    state = next;
+  }
+  if (state === null || changedBy === null) return null;
+  // A commit of the primary may be cut in two here, so there is no revision of its own for what is between.
+  const revision = Math.min((loaded?.snapshot.revision ?? 0) + 1, revisionMax);
+  return { state, revision, revisionHash: changedBy.hash };
+};
+
+const without = (names: readonly string[], others: readonly string[]): readonly string[] =>
+  names.filter((name) => !others.includes(name));
+
+export const createFollower = (primary: GovernanceStore, store: GovernanceStore): Follower => {
+  const current = withCurrentShape(store);
+  const locks = createLocks();
+  const troubles = new Map<string, FollowerTrouble>();
+  /** Commits on their way, which an erasure has to wait for. */
+  const underWay = new Map<string, Set<Promise<void>>>();
+
+  const note = (ref: ExperimentRef, error: unknown): void => {
+    const key = refKey(ref);
+    troubles.delete(key);
+    const standing = isRefusal(error) ? "refused" : "behind";
+    troubles.set(key, { follower: store.name, ref, standing, error: messageOf(error) });
+    const oldest = troubles.keys().next();
+    if (troubles.size > troublesMax && oldest.done !== true) troubles.delete(oldest.value);
+  };
+
+  /** Runs something for an experiment; what comes of it is what is known of the experiment then. */
+  const noting = async (ref: ExperimentRef, work: () => Promise<void>): Promise<void> => {
+    const key = refKey(ref);
+    const running = work();
+    const others = underWay.get(key) ?? new Set<Promise<void>>();
+    underWay.set(key, others.add(running));
+    try {
+      await running;
+      troubles.delete(key);
+    } catch (error) {
+      note(ref, error);
+      throw error;
+    } finally {
+      others.delete(running);
+      if (others.size === 0) underWay.delete(key);
+    }
+  };
+
+  const personalOf = async (ref: ExperimentRef, refs: readonly PersonalRef[]): Promise<readonly PersonalValue[]> => {
+    const found: PersonalValue[] = [];
+    for (let from = 0; from < refs.length; from += limits.pageRows) {
+      const query = { refs: refs.slice(from, from + limits.pageRows), limit: limits.heavyPageRows };
+      for (let after: string | null = ""; after !== null;) {
+        const page: PersonalPage = await primary.personal(ref, { ...query, after });
+        found.push(...page.values);
+        after = page.next;
+      }
+    }
+    return found;
+  };
+
+  const rulesOf = async (ref: ExperimentRef, digests: readonly string[]): Promise<readonly RuleSet[]> => {
+    const found: RuleSet[] = [];
+    for (let after: string | null = ""; after !== null && found.length < digests.length;) {
+      const page: RulesPage = await primary.rules(ref, { after });
+      found.push(...page.rules.filter(({ digest }) => digests.includes(digest)));
+      after = page.next;
+    }
+    return found;
+  };
+
+  /** Loud, and nothing is written: a follower that says otherwise than the primary is somebody's to look at. */
+  const checkSameHistory = async (ref: ExperimentRef, mine: Loaded, theirs: Loaded | null): Promise<void> => {
+    const where = `${store.name}, which follows ${primary.name}, has another history of ${ref.experiment}`;
+    if (theirs === null || mine.head.seq > theirs.head.seq)
+      throw refusal(`${where}: it goes on to event ${mine.head.seq}, and the primary ends at ${theirs?.head.seq ?? 0}`);
+    const [event] = (await primary.history(ref, { after: mine.head.seq - 1, limit: 1 })).events;
+    if (event?.seq !== mine.head.seq)
+      throw refusal(`${where.replace("another history", "too little")}: the primary has archived what comes next`);
+    if (event.hash !== mine.head.hash) throw refusal(`${where}: they part at event ${mine.head.seq} or before`);
+  };
+
+  const sameCheckpoint = async (ref: ExperimentRef): Promise<void> => {
+    const wanted: Checkpoint | null = await primary.checkpoint(ref);
+    if (wanted === null || (await store.checkpoint(ref))?.seq === wanted.seq) return;
+    if (!(await store.archive(ref, wanted)))
+      throw refusal(`${store.name} does not take the checkpoint of ${ref.experiment} at event ${wanted.seq}`);
+  };
+
+  /** Values that were erased while they were on their way must not stay behind. */
+  const forgetErased = async (ref: ExperimentRef, brought: readonly PersonalValue[]): Promise<void> => {
+    if (brought.length === 0) return;
+    const refs = brought.map((value) => value.ref);
+    const left = (await personalOf(ref, refs)).map((value) => value.ref);
+    const erased = without(refs, left);
+    if (erased.length > 0) await store.erase(ref, erased);
+  };
+
+  /**
+   * One commit at a time until the heads are the same. Names change hands between experiments in an order that only the
+   * primary knows, so where another one still holds a name here, the commit is cut down to one event, and then that other one
+   * goes on first. Whoever holds the name here has let it go later on, so no two wait for each other.
+   */
+  const goOn = async (ref: ExperimentRef, holders: number): Promise<void> => {
+    let eventsMax: number = limits.commitEvents;
+    for (let overtaken = 0; overtaken < overtakenMax;) {
+      // First the follower, so that it is not the one that moves on meanwhile.
+      const mine = await current.load(ref);
+      const theirs = await primary.load(ref);
+      if (mine !== null) await checkSameHistory(ref, mine, theirs);
+      if (theirs === null || theirs.head.hash === mine?.head.hash) return sameCheckpoint(ref);
+      const after = mine?.head.seq ?? 0;
+      const page = await primary.history(ref, { after, limit: limits.commitEvents });
+      const ahead = page.events.filter(({ seq }) => seq <= theirs.head.seq);
+      if (ahead[0]?.seq !== after + 1)
+        throw refusal(`${store.name} lacks event ${after + 1} of ${ref.experiment}, and the primary has archived it`);
+      // An experiment begins with two events: between them it has no state.
+      const events = chunkOf(ahead, Math.max(eventsMax, mine === null ? 2 : 1));
+      const isLast = events.at(-1)?.seq === theirs.head.seq;
+      const reached = isLast ? theirs.snapshot : snapshotAfter(mine, events, theirs.snapshot.revision);
+      const snapshot = reached?.revisionHash === mine?.snapshot.revisionHash ? null : reached;
+      const people = snapshot === null ? [] : peopleOf(snapshot.state);
+      const personal = await personalOf(ref, [...new Set([...events.flatMap(referencesIn), ...people])]);
+      const [held, wanted] = [mine?.snapshot.state.claims ?? [], (snapshot ?? mine?.snapshot)?.state.claims ?? []];
+      const result = await store.commit(ref, {
+        expect: mine?.head ?? "new",
+        events,
+        ...(snapshot === null ? {} : { snapshot, people }),
+        personal,
+        claims: { take: without(wanted, held), release: without(held, wanted) },
+        receipt: null,
+        rules: await rulesOf(ref, [...new Set(events.flatMap(rulesIn))]),
+      });
+      if (result.ok) {
+        await forgetErased(ref, personal);
+        eventsMax = Math.min(limits.commitEvents, eventsMax * 2);
+      } else if (result.conflict === "claimed") {
+        if (events.length > (mine === null ? 2 : 1)) eventsMax = Math.floor(events.length / 2);
+        else if (holders < holdersMax) await goOn({ ...ref, experiment: result.holder }, holders + 1);
+        else throw refusal(`${result.holder} holds ${result.claim} in ${store.name}, and not in ${primary.name}`);
+      } else overtaken += 1;
+    }
+    // Somebody else moves this follower on as well, or it does not read what it has written.
+    throw new ProvisoError("store-unavailable", `${store.name} was overtaken ${overtakenMax} times`);
+  };
+
+  /** One at a time in a scope: experiments go on for each other. */
+  const catchUp = (ref: ExperimentRef): Promise<void> => locks.run(scopeKey(ref), () => goOn(ref, 0));
+
+  return {
+    store,
+
+    apply: (ref, commit) =>
+      noting(ref, async () => {
+        const known = troubles.get(refKey(ref));
+        if (known?.standing === "refused") throw refusal(known.error);
+        if (known === undefined && (await store.commit(ref, commit)).ok) return;
+        // It lacks something that came before, or another experiment has not let go of a name yet.
+        await catchUp(ref);
+      }),
+
+    catchUp: (ref) => noting(ref, () => catchUp(ref)),
+
+    async erase(ref, refs) {
+      await Promise.allSettled(Array.from(underWay.get(refKey(ref)) ?? []));
+      await locks.run(scopeKey(ref), () => store.erase(ref, refs));
+    },
+
+    standing: (ref) => troubles.get(refKey(ref))?.standing ?? "inStep",
+    troubles: () => [...troubles.values()],
+  };
+};

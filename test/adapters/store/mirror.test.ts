@@ -1,0 +1,386 @@
+/** The mirror: the suites, and what becomes of followers that fail. `test/worker/store-mirror.test.ts` has real engines. */
+import { describe, expect, test } from "vitest";
+import { memoryStore } from "../../../adapters/store/memory.ts";
+import { mirrorStore, type MirrorStoreOptions } from "../../../adapters/store/mirror.ts";
+import { createGovernance } from "../../../src/governance/governance.ts";
+import type { GovernanceStore } from "../../../src/governance/store.ts";
+import { describeGovernance } from "../../conformance/governance.suite.ts";
+import { describeStore } from "../../conformance/store.suite.ts";
+import { commitAll, observe, wholeHistory } from "../../conformance/store/under-test.ts";
+import {
+  after,
+  author,
+  checkpointAt,
+  creation,
+  denial,
+  freshRef,
+  freshScope,
+  next,
+  receipt,
+  ruleSet,
+  transitioned,
+} from "../../support/governance.ts";
+import { memoryAttacks } from "../../support/memory-attacks.ts";
+import { expectSame, expectSameLists, isAway, losesAnswer, switchable, works } from "../../support/mirror.ts";
+import { personalValue } from "../../../src/governance/personal.ts";
+
+const modes = ["writeThrough", "writeBehind"] as const;
+
+/** Nothing is expected to go wrong with the followers, and nothing goes wrong silently. */
+const fail = (error: unknown): never => {
+  throw new Error("a follower failed", { cause: error });
+};
+
+for (const mode of modes)
+  describeStore(`mirror, ${mode}`, async () => {
+    const primary = memoryStore();
+    const store = mirrorStore({ primary, followers: [memoryStore(), memoryStore()], mode, report: fail });
+    return { store, attacks: memoryAttacks(primary) };
+  });
+
+/** Says that a page came from a follower, which the cases of the suite know nothing of. */
+const sourced = (store: GovernanceStore): GovernanceStore => ({
+  ...store,
+  async history(ref, query) {
+    const { source, ...page } = await store.history(ref, query);
+    expect(source).toBe("memory");
+    return page;
+  },
+  async list(scope, query) {
+    const { source, ...page } = await store.list(scope, query);
+    expect(source).toBe("memory");
+    return page;
+  },
+});
+
+describeStore("mirror, read from a follower", async () => {
+  const primary = memoryStore();
+  const followers = [memoryStore()];
+  const store = sourced(mirrorStore({ primary, followers, reads: "follower", report: fail }));
+  return { store, attacks: memoryAttacks(primary) };
+});
+
+describeGovernance("mirror", () =>
+  Promise.resolve(mirrorStore({ primary: memoryStore(), followers: [memoryStore()], report: fail })),
+);
+
+/** A mirror whose one follower fails as told. */
+const mirrored = (options: Partial<MirrorStoreOptions> = {}) => {
+  const primary = memoryStore();
+  const behind = memoryStore();
+  const { store: follower, switched } = switchable(behind);
+  const errors: unknown[] = [];
+  const background: Promise<void>[] = [];
+  const store = mirrorStore({
+    primary,
+    followers: [follower],
+    report: (error) => void errors.push(error),
+    waitUntil: (work) => void background.push(work),
+    ...options,
+  });
+  return { primary, follower: behind, switched, store, errors, background };
+};
+
+describe("mirror: a follower that fails", () => {
+  test.each(modes)("%s: the commit stands, and the follower catches up without a gap", async (mode) => {
+    const { primary, follower, switched, store, errors } = mirrored({ mode });
+    const ref = freshRef();
+    const first = creation(ref, { rules: [ruleSet("a")] });
+    await commitAll(store, ref, first);
+    await expect.poll(async () => (await follower.load(ref))?.head.seq).toBe(2);
+    switched.meet = isAway;
+    const reason = personalValue("text", "7a", "because");
+    const second = next(after(first), { drafts: [transitioned(reason)], personal: [reason], receipt: receipt("key") });
+    const third = denial(after(second));
+    await commitAll(store, ref, second, third);
+    await expect.poll(() => store.troubles()).toMatchObject([{ follower: "memory", ref, standing: "behind" }]);
+    expect(errors).not.toEqual([]);
+    expect(await wholeHistory(follower, ref)).toHaveLength(2);
+    expect((await store.load(ref, { receipt: "key" }))?.receipt).toEqual(receipt("key"));
+    switched.meet = works;
+    await store.catchUp(ref);
+    expect(store.troubles()).toEqual([]);
+    await expectSame(primary, follower, ref);
+    await expectSameLists(primary, follower, ref);
+  });
+
+  test("whose answer is lost is in step all the same", async () => {
+    const { primary, follower, switched, store } = mirrored();
+    const ref = freshRef();
+    const first = creation(ref);
+    switched.meet = losesAnswer;
+    await commitAll(store, ref, first);
+    expect(store.troubles()).toHaveLength(1);
+    switched.meet = works;
+    await commitAll(store, ref, next(after(first)));
+    expect(store.troubles()).toEqual([]);
+    await expectSame(primary, follower, ref);
+  });
+
+  test("is brought on in the background, with nobody asking", async () => {
+    const { primary, follower, switched, store, background } = mirrored();
+    const ref = freshRef();
+    switched.meet = isAway;
+    await commitAll(store, ref, creation(ref));
+    switched.meet = works;
+    await Promise.all(background);
+    expect(store.troubles()).toEqual([]);
+    await expectSame(primary, follower, ref);
+  });
+
+  test("by never answering holds nobody up for longer than it may", async () => {
+    const { primary, follower, switched, store, background } = mirrored({ followerTimeoutMs: 20 });
+    const ref = freshRef();
+    const hanging = Promise.withResolvers<void>();
+    switched.meet = async (work) => {
+      await hanging.promise;
+      return work();
+    };
+    await commitAll(store, ref, creation(ref));
+    expect(await follower.load(ref)).toBeNull();
+    hanging.resolve();
+    await Promise.all(background);
+    await expectSame(primary, follower, ref);
+  });
+
+  test.each(modes)("%s: at every await, one after another, costs nothing but time", async (mode) => {
+    for (let failing = 1; failing <= 12; failing += 1) {
+      for (const how of [isAway, losesAnswer]) {
+        const { primary, follower, switched, store } = mirrored({ mode });
+        const ref = freshRef();
+        const first = creation(ref);
+        const second = next(after(first), { receipt: receipt("key") });
+        switched.meet = isAway;
+        await commitAll(store, ref, first);
+        switched.meet = (work) => (switched.asked === failing ? how(work) : work());
+        switched.asked = 0;
+        await commitAll(store, ref, second, next(after(second)));
+        await store.catchUp(ref).catch(() => undefined);
+        switched.meet = works;
+        await store.catchUp(ref);
+        await expectSame(primary, follower, ref);
+        expect(store.troubles()).toEqual([]);
+      }
+    }
+  });
+
+  test("does not fail what the primary refuses, or make it happen", async () => {
+    const { follower, store, switched } = mirrored();
+    const ref = freshRef();
+    const first = creation(ref);
+    await commitAll(store, ref, first);
+    const { asked } = switched;
+    expect(await store.commit(ref, creation(ref))).toEqual({ ok: false, conflict: "exists" });
+    expect(await store.commit(ref, next({ ...after(first), head: { seq: 1, hash: "f".repeat(64) } }))).toMatchObject({
+      conflict: "stale",
+    });
+    expect(switched.asked).toBe(asked);
+    expect(await wholeHistory(follower, ref)).toHaveLength(2);
+  });
+});
+
+describe("mirror: write-behind", () => {
+  test("answers when the primary has it", async () => {
+    const { follower, switched, store, primary } = mirrored({ mode: "writeBehind" });
+    const ref = freshRef();
+    const gate = Promise.withResolvers<void>();
+    switched.meet = async (work) => {
+      await gate.promise;
+      return work();
+    };
+    const first = creation(ref);
+    const second = next(after(first));
+    await commitAll(store, ref, first, second);
+    expect(await follower.load(ref)).toBeNull();
+    gate.resolve();
+    await expect.poll(async () => (await follower.load(ref))?.head.seq).toBe(3);
+    await expectSame(primary, follower, ref);
+  });
+});
+
+const by = { actor: { id: "lead", kind: "human", roles: ["admin"] } } as const;
+const variants = [{ key: "control", control: true }, { key: "treatment" }];
+
+describe("mirror: real histories", () => {
+  test("of many events reach a new follower in several commits", async () => {
+    const primary = memoryStore();
+    const governance = createGovernance({ store: primary });
+    for (let version = 0; version < 250; version += 1) {
+      const write = version === 0 ? governance.define : governance.revise;
+      expect(await write("long", { variants, description: `${version}` }, by, `change ${version}`)).toMatchObject({
+        ok: true,
+      });
+    }
+    const follower = memoryStore();
+    const { switched, store: counted } = switchable(follower);
+    const ref = { tenant: "default", environment: "default", experiment: "long" };
+    const store = mirrorStore({ primary, followers: [counted] });
+    expect(await store.catchUpAll(ref)).toEqual({ experiments: 1, troubles: [] });
+    expect(switched.asked).toBeGreaterThan(6);
+    await expectSame(primary, follower, ref);
+  });
+
+  test("in which names go round between experiments are followed from any point", async () => {
+    const primary = memoryStore();
+    const policies = [{ type: "conflictPrevention", conflictingExperiments: ["z"] }] as const;
+    const governance = createGovernance({
+      store: primary,
+      policies: policies.map((policy) => ({ ...policy, conflictingExperiments: [...policy.conflictingExperiments] })),
+    });
+    const scope = { tenant: "default", environment: "default" };
+    const names = ["a", "b", "c"];
+    const surfaces = ["home", "cart", "menu"];
+    const early = memoryStore();
+    const whenEarly = mirrorStore({ primary, followers: [early] });
+    const serve = async (name: string, held: string[]): Promise<boolean> => {
+      const exists = (await primary.load({ ...scope, experiment: name })) !== null;
+      await (exists ? governance.revise : governance.define)(name, { variants, surfaces: held }, by);
+      for (const to of ["PendingApproval", "Approved", "Running"] as const)
+        await governance.transition(name, to, {}, by);
+      return (await primary.load({ ...scope, experiment: name }))?.snapshot.state.lifecycle === "Running";
+    };
+    const rest = async (name: string): Promise<void> => {
+      for (const to of ["RolledBack", "Draft"] as const) await governance.transition(name, to, {}, by);
+    };
+    for (const [index, name] of names.entries()) expect(await serve(name, surfaces.slice(index, index + 1))).toBe(true);
+    await whenEarly.catchUpAll(scope);
+    // Each takes what the one before it had, several times round.
+    for (let turn = 1; turn <= 6; turn += 1) {
+      for (const name of names) await rest(name);
+      for (const [index, name] of names.entries())
+        expect(await serve(name, [surfaces[(index + turn) % 3] ?? "home"])).toBe(true);
+    }
+    const late = memoryStore();
+    for (const follower of [early, late]) {
+      const mirror = mirrorStore({ primary, followers: [follower] });
+      expect(await mirror.catchUpAll(scope)).toEqual({ experiments: 3, troubles: [] });
+      await expectSame(primary, follower, ...names.map((experiment) => ({ ...scope, experiment })));
+      await expectSameLists(primary, follower, scope, surfaces);
+      expect((await follower.rules({ ...scope, experiment: "a" })).rules).not.toEqual([]);
+    }
+  });
+});
+
+describe("mirror: a follower with another history", () => {
+  test("is refused aloud and never written over", async () => {
+    const { primary, follower, store, errors } = mirrored();
+    const ref = freshRef();
+    // Each creation has events of its own.
+    const first = creation(ref);
+    await commitAll(primary, ref, first);
+    await commitAll(follower, ref, creation(ref));
+    const before = await observe(follower, ref);
+    expect(before.history[0]?.hash).not.toBe(first.events[0]?.hash);
+    const second = next(after(first));
+    await commitAll(store, ref, second, next(after(second)));
+    expect(String(errors[0])).toContain("has another history of checkout");
+    expect(store.troubles()).toMatchObject([{ standing: "refused" }]);
+    await expect(store.check()).rejects.toThrow("another history");
+    await expect(store.catchUp(ref)).rejects.toThrow("another history");
+    expect(await observe(follower, ref)).toEqual(before);
+    expect(await wholeHistory(primary, ref)).toHaveLength(4);
+  });
+
+  test("that goes on further than the primary is refused too", async () => {
+    const { primary, follower, store } = mirrored();
+    const ref = freshRef();
+    const first = creation(ref);
+    await commitAll(primary, ref, first);
+    await commitAll(follower, ref, first, next(after(first)));
+    await expect(store.catchUp(ref)).rejects.toThrow("it goes on to event 3, and the primary ends at 2");
+    const other = freshRef();
+    await commitAll(follower, other, creation(other));
+    await expect(store.catchUp(other)).rejects.toThrow("the primary ends at 0");
+  });
+});
+
+describe("mirror: erasing and archiving", () => {
+  test("an erasure is done when every store has done it", async () => {
+    const { primary, follower, switched, store } = mirrored();
+    const ref = freshRef();
+    await commitAll(store, ref, creation(ref));
+    switched.meet = isAway;
+    await expect(store.erase(ref, [author.ref])).rejects.toMatchObject({ code: "store-unavailable" });
+    switched.meet = works;
+    await store.erase(ref, [author.ref]);
+    for (const one of [primary, follower]) expect((await one.personal(ref)).values).toEqual([]);
+  });
+
+  test("what is erased while it is on its way does not stay behind", async () => {
+    const { primary, follower, switched, store } = mirrored();
+    const ref = freshRef();
+    switched.meet = isAway;
+    await commitAll(store, ref, creation(ref));
+    let committing = false;
+    switched.meet = async (work) => {
+      // Another process erases at the primary, and here, just before the follower is given what was read.
+      if (switched.asked === 2 && !committing) {
+        committing = true;
+        await primary.erase(ref, [author.ref]);
+        await follower.erase(ref, [author.ref]);
+      }
+      return work();
+    };
+    switched.asked = 0;
+    await store.catchUp(ref);
+    expect(committing).toBe(true);
+    expect((await follower.personal(ref)).values).toEqual([]);
+    await expectSame(primary, follower, ref);
+  });
+
+  test("nothing is archived that a follower still needs", async () => {
+    const { primary, follower, switched, store } = mirrored();
+    const ref = freshRef();
+    const first = creation(ref);
+    const second = next(after(first));
+    await commitAll(store, ref, first);
+    switched.meet = isAway;
+    await commitAll(store, ref, second, next(after(second)));
+    const checkpoint = checkpointAt(after(second).head);
+    await expect(store.archive(ref, checkpoint)).rejects.toMatchObject({ code: "store-unavailable" });
+    expect(await wholeHistory(primary, ref)).toHaveLength(4);
+    switched.meet = works;
+    expect(await store.archive(ref, checkpoint)).toBe(true);
+    expect(await wholeHistory(follower, ref)).toHaveLength(2);
+    await expectSame(primary, follower, ref);
+  });
+
+  test("a follower that is too late for what was archived is told so", async () => {
+    const primary = memoryStore();
+    const ref = freshRef();
+    const first = creation(ref);
+    const second = next(after(first));
+    await commitAll(primary, ref, first, second);
+    await primary.archive(ref, checkpointAt(after(second).head));
+    const store = mirrorStore({ primary, followers: [memoryStore()] });
+    await expect(store.catchUp(ref)).rejects.toThrow("the primary has archived it");
+  });
+});
+
+describe("mirror: reading from a follower", () => {
+  test("says so, and is the primary's where the follower is known to be behind, or fails", async () => {
+    const { switched, store } = mirrored({ reads: "follower" });
+    const scope = freshScope();
+    const [a, b] = [
+      { ...scope, experiment: "a" },
+      { ...scope, experiment: "b" },
+    ];
+    const first = creation(a);
+    await commitAll(store, a, first);
+    await commitAll(store, b, creation(b));
+    expect(await store.history(a)).toMatchObject({ source: "memory" });
+    expect(await store.list(scope)).toMatchObject({ source: "memory" });
+    switched.meet = isAway;
+    expect(await store.history(a)).not.toHaveProperty("source");
+    await commitAll(store, a, next(after(first)));
+    switched.meet = works;
+    expect(await store.history(a)).not.toHaveProperty("source");
+    expect((await store.history(a)).events).toHaveLength(3);
+    expect(await store.list(scope)).not.toHaveProperty("source");
+    expect(await store.history(b)).toHaveProperty("source");
+    await store.catchUp(a);
+    expect((await store.history(a)).events).toHaveLength(3);
+    expect(await store.history(a)).toHaveProperty("source");
+    expect(await store.list(scope)).toHaveProperty("source");
+  });
+});
