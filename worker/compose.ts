@@ -5,6 +5,7 @@ import { d1Store, type D1DatabaseLike } from "../adapters/store/d1.ts";
 import { durableObjectStore, type History, openHistory } from "../adapters/store/durable-object.ts";
 import { openRegistry, type Registry } from "../adapters/store/durable-object-registry.ts";
 import type { ObjectStorage } from "../adapters/store/object-storage.ts";
+import { mirrorStore } from "../adapters/store/mirror.ts";
 import { type Dsl, loadDsl, type LocatedError } from "../src/config/index.ts";
 import type { Persistence } from "../src/config/persistence.ts";
 import { createOutbox, type Outbox } from "../src/delivery/outbox.ts";
@@ -122,8 +123,16 @@ const openStore = (env: WorkerEnv, persistence: Persistence, place: StorePlace):
         experiment: (ref) => env.EXPERIMENTS.getByName(refKey(ref)),
         registry: (scope) => env.REGISTRIES.getByName(scopeKey(scope)),
       });
-    case "upstash":
     case "mirror":
+      return mirrorStore({
+        primary: openStore(env, persistence.primary, place),
+        followers: persistence.followers.map((part) => openStore(env, part, place)),
+        mode: persistence.mode,
+        // Objects decide, and what they decide on is the primary's.
+        reads: place === "object" ? "primary" : persistence.reads,
+        report: reportError,
+      });
+    case "upstash":
     case "custom":
       throw new ProvisoError("invalid-dsl", `this Worker opens no store of type ${persistence.type}`);
     default:

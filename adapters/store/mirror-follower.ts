@@ -39,6 +39,8 @@ export interface Follower {
   /** Rejects when the follower is not where the primary is. */
   catchUp(ref: ExperimentRef): Promise<void>;
   erase(ref: ExperimentRef, refs: readonly PersonalRef[]): Promise<void>;
+  /** True when this process has seen the follower take the event with this hash. */
+  has(ref: ExperimentRef, hash: string): boolean;
   /** As far as this process knows. */
   standing(ref: ExperimentRef): "inStep" | FollowerTrouble["standing"];
   troubles(): readonly FollowerTrouble[];
@@ -48,7 +50,8 @@ const chunkBytesMax = 1_000_000;
 /** Experiments that wait for each other's names: a longer row is not made by any history. */
 const holdersMax = 100;
 const overtakenMax = 20;
-const troublesMax = 10_000;
+/** Experiments that one process remembers something of. */
+const knownMax = 10_000;
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
@@ -84,6 +87,14 @@ const snapshotAfter = (loaded: Loaded | null, events: readonly EventRecord[], re
 const without = (names: readonly string[], others: readonly string[]): readonly string[] =>
   names.filter((name) => !others.includes(name));
 
+/** The newest entry stands last, so the first one is the one to forget. */
+const remember = <Value>(known: Map<string, Value>, key: string, value: Value): void => {
+  known.delete(key);
+  known.set(key, value);
+  const oldest = known.keys().next();
+  if (known.size > knownMax && oldest.done !== true) known.delete(oldest.value);
+};
+
 export const createFollower = (primary: GovernanceStore, store: GovernanceStore): Follower => {
   const current = withCurrentShape(store);
   const locks = createLocks();
@@ -91,13 +102,12 @@ export const createFollower = (primary: GovernanceStore, store: GovernanceStore)
   /** Commits on their way, which an erasure has to wait for. */
   const underWay = new Map<string, Set<Promise<void>>>();
 
+  /** The last event that each experiment was seen to have. */
+  const heads = new Map<string, string>();
+
   const note = (ref: ExperimentRef, error: unknown): void => {
-    const key = refKey(ref);
-    troubles.delete(key);
     const standing = isRefusal(error) ? "refused" : "behind";
-    troubles.set(key, { follower: store.name, ref, standing, error: messageOf(error) });
-    const oldest = troubles.keys().next();
-    if (troubles.size > troublesMax && oldest.done !== true) troubles.delete(oldest.value);
+    remember(troubles, refKey(ref), { follower: store.name, ref, standing, error: messageOf(error) });
   };
 
   /** Runs something for an experiment; what comes of it is what is known of the experiment then. */
@@ -180,7 +190,12 @@ export const createFollower = (primary: GovernanceStore, store: GovernanceStore)
       const mine = await current.load(ref);
       const theirs = await primary.load(ref);
       if (mine !== null) await checkSameHistory(ref, mine, theirs);
-      if (theirs === null || theirs.head.hash === mine?.head.hash) return sameCheckpoint(ref);
+      if (theirs === null) return;
+      if (theirs.head.hash === mine?.head.hash) {
+        await sameCheckpoint(ref);
+        remember(heads, refKey(ref), theirs.head.hash);
+        return;
+      }
       const after = mine?.head.seq ?? 0;
       const page = await primary.history(ref, { after, limit: limits.commitEvents });
       const ahead = page.events.filter(({ seq }) => seq <= theirs.head.seq);
@@ -226,7 +241,10 @@ export const createFollower = (primary: GovernanceStore, store: GovernanceStore)
       noting(ref, async () => {
         const known = troubles.get(refKey(ref));
         if (known?.standing === "refused") throw refusal(known.error);
-        if (known === undefined && (await store.commit(ref, commit)).ok) return;
+        if (known === undefined && (await store.commit(ref, commit)).ok) {
+          remember(heads, refKey(ref), commit.events.at(-1)?.hash ?? "");
+          return;
+        }
         // It lacks something that came before, or another experiment has not let go of a name yet.
         await catchUp(ref);
       }),
@@ -238,6 +256,7 @@ export const createFollower = (primary: GovernanceStore, store: GovernanceStore)
       await locks.run(scopeKey(ref), () => store.erase(ref, refs));
     },
 
+    has: (ref, hash) => heads.get(refKey(ref)) === hash,
     standing: (ref) => troubles.get(refKey(ref))?.standing ?? "inStep",
     troubles: () => [...troubles.values()],
   };

@@ -6,6 +6,7 @@
  * its own head as soon as it can, without a gap. A follower whose history differs is reported and never written over.
  */
 import { ProvisoError } from "../../src/errors.ts";
+import type { Subscriber } from "../../src/delivery/subscriber.ts";
 import { startTimer } from "../../src/events/timer.ts";
 import type { PersonalRef } from "../../src/governance/events.ts";
 import type { Commit, GovernanceStore, HistoryPage, ListPage } from "../../src/governance/store.ts";
@@ -48,6 +49,11 @@ export interface MirrorStore extends GovernanceStore {
    * @returns how many experiments there are, and who could not follow
    */
   catchUpAll(scope: Scope): Promise<{ readonly experiments: number; readonly troubles: readonly FollowerTrouble[] }>;
+  /**
+   * Makes the outbox bring the followers on (`createGovernance({ store, subscribers: [store.subscriber] })`): tried again for as long as
+   * it takes, and also after this process has died between the primary and a follower.
+   */
+  readonly subscriber: Subscriber;
   /** Who is behind, or refused, as far as this process knows. */
   troubles(): readonly FollowerTrouble[];
 }
@@ -240,6 +246,14 @@ export const mirrorStore = (options: MirrorStoreOptions): MirrorStore => {
         cursor = page.next;
       }
       return { experiments, troubles: troubles().filter(({ ref }) => scopeKey(ref) === scopeKey(scope)) };
+    },
+
+    subscriber: {
+      name,
+      async deliver({ ref, events }) {
+        const last = events.at(-1)?.hash ?? "";
+        if (followers.some((follower) => !follower.has(ref, last))) await catchUp(ref);
+      },
     },
 
     troubles,

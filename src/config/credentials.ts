@@ -13,6 +13,7 @@ const shownMembers = new Set([
   "primary",
   "followers",
   "mode",
+  "reads",
   "name",
 ]);
 

@@ -3,7 +3,7 @@ import type { Check } from "./check.ts";
 import { keptBack } from "./credentials.ts";
 import { type Finding, quote } from "./finding.ts";
 import { items, member, type Path } from "./path.ts";
-import { isTypeWord, openable, type PersistenceType, persistenceTypeOf } from "./persistence.ts";
+import { isTypeWord, mirrorParts, openable, type PersistenceType, persistenceTypeOf } from "./persistence.ts";
 
 interface Place {
   readonly path: Path;
@@ -42,6 +42,20 @@ const unopened: Check = (dsl) =>
             at: "value",
             what: `a store of type ${place.type} is not in this version`,
             allowed: "the types that docs/stores.md lists",
+          },
+        ],
+  );
+
+const foreignParts: Check = (dsl, { isFile }) =>
+  places(dsl).flatMap(({ path, type }) =>
+    !isFile || path.length === root.length || type === undefined || type === "mirror" || mirrorParts.includes(type)
+      ? []
+      : [
+          {
+            path: [...path, "type"],
+            at: "value",
+            what: `found a part of a mirror of type ${type}`,
+            allowed: `${mirrorParts.join(", ")}: the Worker keeps the others in objects, each with one experiment`,
           },
         ],
   );
@@ -105,5 +119,5 @@ const writtenSecrets: Check = (dsl, { isFile, describe }) =>
     }),
   );
 
-export const persistenceErrors: readonly Check[] = [unopened, oneCredential, sameParts];
+export const persistenceErrors: readonly Check[] = [unopened, foreignParts, oneCredential, sameParts];
 export const persistenceWarnings: readonly Check[] = [idleDatabase, writtenSecrets];

@@ -28,7 +28,7 @@ export const openable = {
   durableObject: true,
   upstash: false,
   postgres: true,
-  mirror: false,
+  mirror: true,
   custom: true,
 } as const satisfies Readonly<Record<PersistenceType, boolean>>;
 
@@ -188,7 +188,11 @@ export const SinglePersistenceSchema: v.GenericSchema<SinglePersistenceInput, Si
   },
 );
 
+/** What the Worker can make a mirror of: its other stores live in objects, of which each knows one experiment alone. */
+export const mirrorParts: readonly PersistenceType[] = ["d1", "upstash", "postgres", "custom"];
+
 export const mirrorModes = ["writeThrough", "writeBehind"] as const;
+export const mirrorReads = ["primary", "follower"] as const;
 const followersMax = 4;
 
 const MirrorSchema = v.strictObject({
@@ -202,6 +206,8 @@ const MirrorSchema = v.strictObject({
   ),
   /** Whether the followers have a commit before it is answered, or get it afterwards. */
   mode: v.optional(v.picklist(mirrorModes, mirrorModes.join(", ")), "writeThrough"),
+  /** Where histories and lists are read that no decision is made on. */
+  reads: v.optional(v.picklist(mirrorReads, mirrorReads.join(", ")), "primary"),
 });
 
 export type Persistence = SinglePersistence | v.InferOutput<typeof MirrorSchema>;

@@ -103,9 +103,7 @@ test("the secret with the tokens reaches the Worker where the DSL names it, and 
   expect(mentionedValues("governance: { auth: { type: development } }", environment)).toEqual({});
   const mirror = "{ type: mirror, primary: { type: postgres, secret: OTHER }, followers: [{ type: d1 }] }";
   for (const persistence of ["{ type: postgres, secret: OTHER }", mirror])
-    expect(Object.keys(mentionedValues(`governance: { persistence: ${persistence} }`, environment))).toEqual(
-      mirror === persistence ? [] : ["OTHER"],
-    );
+    expect(mentionedValues(`governance: { persistence: ${persistence} }`, environment)).toEqual({ OTHER: "[1]" });
 });
 
 test("so do the secrets of those who are told of what happens, and no value that has the name of a binding", () => {

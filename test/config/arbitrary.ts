@@ -271,7 +271,7 @@ const experiment = fc.record(
   { requiredKeys: ["name", "variants"] },
 );
 
-const persistence = fc.oneof(
+const single = fc.oneof(
   fc.oneof(
     fc.record(
       {
@@ -303,6 +303,30 @@ const persistence = fc.oneof(
     },
     { requiredKeys: ["type", "name"] },
   ),
+);
+
+const persistence = fc.oneof(
+  { weight: 4, arbitrary: single },
+  {
+    weight: 1,
+    arbitrary: fc.record(
+      {
+        type: anyCase("mirror"),
+        primary: fc.constant({ type: "d1", database: "PRIMARY" }),
+        followers: fc.uniqueArray(
+          fc.constantFrom(
+            { type: "postgres", secret: "A" },
+            { type: "sql", hyperdrive: "B" },
+            { type: "custom", name: "c" },
+          ),
+          { minLength: 1 },
+        ),
+        mode: fc.constantFrom("writeThrough" as const, "writeBehind" as const),
+        reads: fc.constantFrom("primary" as const, "follower" as const),
+      },
+      { requiredKeys: ["type", "primary", "followers"] },
+    ),
+  },
 );
 
 const claim = fc.constantFrom("sub", "email", "https://example.com/roles", "/realm_access/roles");

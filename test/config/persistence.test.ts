@@ -36,6 +36,7 @@ describe("persistence", () => {
         primary: { type: "d1", database: "DB" },
         followers: [{ type: "memory" }],
         mode: "writeThrough",
+        reads: "primary",
       },
     ],
   ])("%j is %j", (written, read) => {
