@@ -39,7 +39,7 @@ test("src imports only src, and no platform", () => {
 
 test("adapters import src, and no other adapter but what stores share, and parts of one", () => {
   const own =
-    /^adapters\/(store\/(sqlite(-reads|-migrations)?|migrate|object-storage|durable-object-registry|upstash-scripts|postgres-queries|mirror-follower)\.ts)$/;
+    /^adapters\/(store\/(sqlite(-reads|-migrations)?|migrate|object-storage|durable-object-registry|upstash-scripts|postgres-queries)\.ts)$/;
   expect(
     breaking(/^adapters\//, (imported) => imported.startsWith("src/") || imported === "valibot" || own.test(imported)),
   ).toEqual([]);

@@ -12,9 +12,9 @@ import type { PersonalRef } from "../../src/governance/events.ts";
 import type { Commit, GovernanceStore, HistoryPage, ListPage } from "../../src/governance/store.ts";
 import { limits } from "../../src/limits.ts";
 import { type ExperimentRef, refKey, type Scope, scopeKey } from "../../src/scope.ts";
-import { createFollower, type Follower, type FollowerTrouble } from "./mirror-follower.ts";
+import { createFollower, type Follower, type FollowerTrouble } from "../../src/governance/follower.ts";
 
-export type { FollowerTrouble } from "./mirror-follower.ts";
+export type { FollowerTrouble } from "../../src/governance/follower.ts";
 
 export interface MirrorStoreOptions {
   readonly primary: GovernanceStore;

@@ -1,15 +1,15 @@
 /** The mirror inside workerd, over real engines: SQL as the authority with Redis in front, and a copy in another database. */
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { d1Store } from "../../adapters/store/d1.ts";
+import { memoryStore } from "../../adapters/store/memory.ts";
 import { mirrorStore } from "../../adapters/store/mirror.ts";
 import { postgresStore } from "../../adapters/store/postgres.ts";
 import { upstashStore } from "../../adapters/store/upstash.ts";
 import { createGovernance } from "../../src/governance/governance.ts";
 import type { GovernanceStore } from "../../src/governance/store.ts";
-import { describeGovernance } from "../conformance/governance.suite.ts";
 import { describeStore } from "../conformance/store.suite.ts";
 import { commitAll } from "../conformance/store/under-test.ts";
-import { after, creation, freshRef, freshScope, next, receipt } from "../support/governance.ts";
+import { after, author, checkpointAt, creation, freshRef, freshScope, next, receipt } from "../support/governance.ts";
 import { expectSame, expectSameLists } from "../support/mirror.ts";
 import { skipWithout } from "../support/services.ts";
 import { sqliteAttacks } from "../support/sqlite-attacks.ts";
@@ -29,16 +29,11 @@ const fail = (error: unknown): never => {
 };
 
 const redis = (): GovernanceStore => upstashStore({ client: clientOf(service) });
-const sqlWithRedis = async () => {
-  const database = await migratedDatabase();
-  const primary = d1Store({ database });
-  return { database, primary, store: mirrorStore({ primary, followers: [redis()], report: fail }) };
-};
 
-describeStore("mirror of D1 and Upstash", async () => {
-  const { database, store } = await sqlWithRedis();
+describeStore("mirror of D1", async () => {
+  const database = await migratedDatabase();
   return {
-    store,
+    store: mirrorStore({ primary: d1Store({ database }), followers: [memoryStore()], report: fail }),
     attacks: sqliteAttacks((sql, ...values) =>
       database
         .prepare(sql)
@@ -47,14 +42,13 @@ describeStore("mirror of D1 and Upstash", async () => {
     ),
   };
 });
-describeGovernance("mirror of D1 and Upstash", async () => (await sqlWithRedis()).store);
 
 const by = { actor: { id: "lead", kind: "human", roles: ["admin"] } } as const;
 const variants = [{ key: "control", control: true }, { key: "treatment" }];
 
 describe("mirror of real engines", () => {
   test("a follower that is new has everything after one call, on every engine", async () => {
-    const { primary } = await sqlWithRedis();
+    const primary = d1Store({ database: await migratedDatabase() });
     const scope = freshScope();
     const governance = createGovernance({ store: primary });
     const refs = ["a", "b"].map((experiment) => ({ ...scope, experiment }));
@@ -73,6 +67,22 @@ describe("mirror of real engines", () => {
       await expectSame(primary, follower, ...refs);
       await expectSameLists(primary, follower, scope, ["surface-a", "surface-b"]);
     }
+  });
+
+  test("SQL decides, with Redis in front: who reads there is told so", async () => {
+    const primary = d1Store({ database: await migratedDatabase() });
+    const follower = redis();
+    const store = mirrorStore({ primary, followers: [follower], reads: "follower", report: fail });
+    const ref = freshRef();
+    const first = creation(ref, { take: ["surface:home"], receipt: receipt("key") });
+    const second = next(after(first), { release: ["surface:home"] });
+    await commitAll(store, ref, first, second);
+    expect(await store.commit(ref, next(after(first)))).toEqual({ ok: false, conflict: "stale" });
+    await store.archive(ref, checkpointAt({ seq: 2, hash: after(first).head.hash }));
+    await store.erase(ref, [author.ref]);
+    await expectSame(primary, follower, ref);
+    expect(await store.list(ref)).toMatchObject({ source: "upstash" });
+    expect(await store.list(ref, { surface: "home" })).toMatchObject({ items: [] });
   });
 
   test("Postgres decides, and D1 follows", async () => {

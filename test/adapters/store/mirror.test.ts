@@ -5,6 +5,8 @@ import { mirrorStore, type MirrorStoreOptions } from "../../../adapters/store/mi
 import { createGovernance } from "../../../src/governance/governance.ts";
 import type { GovernanceStore } from "../../../src/governance/store.ts";
 import { describeGovernance } from "../../conformance/governance.suite.ts";
+import { describeFaults } from "../../conformance/faults.suite.ts";
+import { describeRaces } from "../../conformance/races.suite.ts";
 import { describeStore } from "../../conformance/store.suite.ts";
 import { commitAll, observe, wholeHistory } from "../../conformance/store/under-test.ts";
 import {
@@ -60,9 +62,11 @@ describeStore("mirror, read from a follower", async () => {
   return { store, attacks: memoryAttacks(primary) };
 });
 
-describeGovernance("mirror", () =>
-  Promise.resolve(mirrorStore({ primary: memoryStore(), followers: [memoryStore()], report: fail })),
-);
+const makeStore = () =>
+  Promise.resolve(mirrorStore({ primary: memoryStore(), followers: [memoryStore()], report: fail }));
+describeGovernance("mirror", makeStore);
+describeFaults("mirror", makeStore);
+describeRaces("mirror", makeStore);
 
 /** A mirror whose one follower fails as told. */
 const mirrored = (options: Partial<MirrorStoreOptions> = {}) => {

@@ -2,14 +2,14 @@
  * One follower of a mirror. How far it has come is said by nothing but its own head, so there is no position that could be
  * wrong: whatever failed, it goes on from there through the primary's history, event by event and without a gap.
  */
-import { byteLength, canonicalJson } from "../../src/canonical.ts";
-import { ProvisoError } from "../../src/errors.ts";
-import { withCurrentShape } from "../../src/governance/current-shape.ts";
-import { referencesIn, rulesIn } from "../../src/governance/event-references.ts";
-import type { EventRecord, PersonalRef } from "../../src/governance/events.ts";
-import { evolve } from "../../src/governance/evolve.ts";
-import { createLocks } from "../../src/governance/locks.ts";
-import { type ExperimentState, peopleOf } from "../../src/governance/state.ts";
+import { byteLength, canonicalJson } from "../canonical.ts";
+import { ProvisoError } from "../errors.ts";
+import { withCurrentShape } from "./current-shape.ts";
+import { referencesIn, rulesIn } from "./event-references.ts";
+import type { EventRecord, PersonalRef } from "./events.ts";
+import { evolve } from "./evolve.ts";
+import { createLocks } from "./locks.ts";
+import { type ExperimentState, peopleOf } from "./state.ts";
 import type {
   Checkpoint,
   Commit,
@@ -20,9 +20,9 @@ import type {
   RulesPage,
   RuleSet,
   Snapshot,
-} from "../../src/governance/store.ts";
-import { limits } from "../../src/limits.ts";
-import { type ExperimentRef, refKey, scopeKey } from "../../src/scope.ts";
+} from "./store.ts";
+import { limits } from "../limits.ts";
+import { type ExperimentRef, refKey, scopeKey } from "../scope.ts";
 
 /** `behind`: it goes on from its head at the next opportunity. `refused`: it cannot, and is left alone. */
 export interface FollowerTrouble {
