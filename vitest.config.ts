@@ -17,6 +17,9 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: ["test/worker/**", "test/e2e/**"],
           provide,
+          // A guard against hanging, not a measurement: machines are shared.
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
         },
       },
       {
@@ -44,8 +47,8 @@ export default defineConfig({
           include: ["test/worker/**/*.test.ts"],
           globalSetup: ["./test/support/postgres/global.ts"],
           provide,
-          // A guard against hanging, not a measurement: machines are shared, and a store is asked thousands of times.
-          testTimeout: 30_000,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
         },
       },
       {

@@ -14,7 +14,7 @@ import { drawFrom, newSeen, remember, requestOf } from "../support/requests.ts";
 const inProof = process.env["PROVISO_PROOF"] === "1";
 const firstSeed = Number(process.env["PROVISO_SEED"] ?? 1);
 const requestsEach = 100;
-const sequences = (inProof ? 20_000 : 1_500) / requestsEach;
+const sequences = (inProof ? 20_000 : 4_000) / requestsEach;
 
 const worlds: readonly World[] = [
   {},
