@@ -3,6 +3,7 @@ import { nearest } from "../src/config/nearest.ts";
 import { describeOptions, parseArguments } from "./arguments.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { archive } from "./commands/archive.ts";
+import { backtest } from "./commands/backtest.ts";
 import { bundle } from "./commands/bundle.ts";
 import { copy } from "./commands/copy.ts";
 import { dev } from "./commands/dev.ts";
@@ -24,6 +25,7 @@ const commands: readonly Command[] = [
   replay,
   token,
   verify,
+  backtest,
   exportCommand,
   importCommand,
   copy,

@@ -63,6 +63,7 @@ export type { Command, Decision, Evidence } from "./governance/commands.ts";
 export { decide } from "./governance/decide.ts";
 export { diffConfigurations, type ConfigurationChange, type ConfigurationDiff } from "./governance/diff.ts";
 export { stateAt, type Moment, type PastState } from "./governance/state-at.ts";
+export { backtest, type BacktestedDecision } from "./governance/backtest.ts";
 export { checkHistory, type HistoryVerification } from "./governance/check-history.ts";
 export { archivable, archiveLines, removeArchived, type Archivable } from "./governance/retention.ts";
 export { exportExperiment, type ExportOptions } from "./governance/export/export.ts";

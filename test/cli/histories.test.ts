@@ -3,6 +3,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { serve } from "@hono/node-server";
+import * as v from "valibot";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { memoryStore } from "../../adapters/store/memory.ts";
 import { run } from "../../cli/run.ts";
@@ -159,6 +160,32 @@ describe("export and verify", () => {
       const said = await proviso(["export", "--from", "other.yaml", "--out", "x"]);
       expect([said.code, said.err.includes(hint), said.err]).toEqual([1, true, said.err]);
     }
+  });
+});
+
+describe("backtest", () => {
+  test("lists what would fall differently, and says so by its code", async () => {
+    await writeFile(
+      join(directory, "rules.yaml"),
+      "governance: { policies: [{ type: trafficLimit, maxTrafficPercentage: 20 }, { type: errorRate, maxErrorRate: 0.1, to: [Archived] }] }\n",
+    );
+    const found = await proviso(["backtest", "--policy", "rules.yaml", "out/cart.ndjson"]);
+    expect(found.code).toBe(3);
+    expect(found.out).toMatch(
+      /^cart #\d+ {2}\S+ {2}Approved → Running, version 1: was made, would be refused: trafficLimit: /m,
+    );
+    expect(found.out).toMatch(/→ Archived.*cannot tell: errorRate: figures of the ledger not recorded/);
+    const over = await proviso(["backtest", "--policy", "rules.yaml", url, "--experiment", "cart", "--json"]);
+    expect(over).toMatchObject({ code: 3, err: "" });
+    const counts = v.parse(v.object({ decisions: v.number(), differing: v.number() }), JSON.parse(over.out));
+    expect(counts.decisions).toBeGreaterThan(counts.differing);
+    await writeFile(
+      join(directory, "same.yaml"),
+      "governance: { approvalGates: [{ type: manual, from: PendingApproval, to: Approved }, { type: roleBased, to: Running, allowedRoles: [operator] }], policies: [{ type: trafficLimit, maxTrafficPercentage: 50 }] }\n",
+    );
+    expect(await proviso(["backtest", "--policy", "same.yaml", "out"])).toMatchObject({ code: 0, out: "" });
+    expect((await proviso(["backtest", "--policy", "same.yaml", "bad.ndjson"])).code).toBe(1);
+    expect((await proviso(["backtest", "out"])).code).toBe(2);
   });
 });
 
