@@ -103,6 +103,25 @@ const GuardrailSchema = v.pipe(
   v.check(({ kind, cap }) => kind !== "binary" || cap === undefined, "a cap beside the kind count or continuous only"),
 );
 
+/** Signals that a rule may stop an experiment on: those of tests that may be looked at at any time, and no others. */
+export const stopSignals = ["SampleRatioMismatch", "SequentialCheckpoint"] as const;
+
+const AutoStopSchema = v.pipe(
+  v.strictObject({
+    signal: v.picklist(stopSignals, `${stopSignals.join(", ")}: what may be looked at at any time`),
+    /** SequentialCheckpoint: the declared metric whose confidence sequence excludes no difference. */
+    metric: v.exactOptional(NameSchema),
+    /** SequentialCheckpoint: only when it is better, or worse, than control by the metric's goal; left out: either. */
+    when: v.exactOptional(v.picklist(["better", "worse"], "better or worse")),
+    action: v.optional(v.picklist(guardrailActions, guardrailActions.join(", ")), "pause"),
+  }),
+  v.check(
+    ({ signal, metric }) => (signal === "SequentialCheckpoint") === (metric !== undefined),
+    "a metric beside SequentialCheckpoint, and beside nothing else",
+  ),
+  v.check(({ when, metric }) => when === undefined || metric !== undefined, "when beside a metric only"),
+);
+
 const InstantSchema = v.pipe(
   v.string(),
   v.isoTimestamp("a time with its zone, such as 2026-12-01T09:00:00Z"),
@@ -165,12 +184,21 @@ const ConfigurationObject = v.strictObject({
   guardrails: v.optional(
     v.pipe(v.array(GuardrailSchema), v.maxLength(limits.guardrails, `at most ${limits.guardrails} guardrails`)),
   ),
+  /** What stops it by itself, besides guardrails. */
+  autoStop: v.optional(
+    v.pipe(v.array(AutoStopSchema), v.maxLength(limits.guardrails, `at most ${limits.guardrails} rules`)),
+  ),
   schedule: v.optional(ScheduleSchema),
 });
+
+/** A rule on a metric that nobody counts under that name would never act. */
+const namesDeclared = ({ autoStop = [], metrics = [] }: v.InferOutput<typeof ConfigurationObject>): boolean =>
+  autoStop.every(({ metric }) => metric === undefined || metrics.some(({ name }) => name === metric));
 
 /** Parses what a person wrote into a {@link Configuration}: defaults filled in, unknown members refused. */
 export const ConfigurationSchema = v.pipe(
   ConfigurationObject,
+  v.check(namesDeclared, "autoStop that names declared metrics"),
   v.rawCheck(({ dataset, addIssue }) => {
     if (!dataset.typed) return;
     try {

@@ -19,7 +19,6 @@ import { writeDeclared } from "../src/governance/declared.ts";
 import type { Telemetry } from "../src/governance/evidence.ts";
 import type { Governor, GovernorOptions } from "../src/governance/governor.ts";
 import { withHostFunctions } from "../src/governance/host-rules.ts";
-import type { LedgerFigures } from "../src/governance/policies/policy.ts";
 import type { PolicySet } from "../src/governance/policy-set.ts";
 import { createSigner, type Signer } from "../src/governance/signing.ts";
 import type { ExperimentState } from "../src/governance/state.ts";
@@ -34,10 +33,14 @@ import { cloudflareAccessIdentity, jwtIdentity } from "../src/http/jwt-identity.
 import { createRateLimiter, type RateLimiter, type RateLimits } from "../src/http/rate-limit.ts";
 import { parseTokens, tokenIdentity } from "../src/http/token-identity.ts";
 import { defaultScope, type ExperimentRef, refKey, scopeKey } from "../src/scope.ts";
+import { autoStopReadings } from "../src/ledger/auto-stop.ts";
 import { ledgerFigures } from "../src/ledger/figures.ts";
+import { groundOf } from "../src/ledger/ground.ts";
 import { guardrailReadings, watchOf } from "../src/ledger/guardrail-readings.ts";
 import { needsSampleRatio } from "../src/ledger/guardrails.ts";
 import { earlierPlansOf, livePlan, planOf } from "../src/ledger/plan.ts";
+import { sampleRatioOf } from "../src/ledger/sample-ratio.ts";
+import { noWatchCounts } from "../src/ledger/watch.ts";
 import type { ConsumerDependencies } from "./consumer.ts";
 import type { ExperimentStub, LedgerStub, WorkerEnv } from "./env.ts";
 import { createPlanCache, type PlanCache } from "./plans.ts";
@@ -166,29 +169,36 @@ export const registryOf = (env: Pick<WorkerEnv, "EXPERIMENTS">, storage: ObjectS
 
 const ledgerOf = (env: WorkerEnv, ref: ExperimentRef): LedgerStub => env.LEDGERS.getByName(refKey(ref));
 
-/** Figures and guardrails of the live epoch, from the experiment's ledger and the plan that its state holds. */
+/** Figures, guardrails and rules for stopping, from the experiment's ledger and the plan that its state holds. */
 const ledgerTelemetry = (env: WorkerEnv, store: GovernanceStore): Telemetry => {
-  const figuresOf = async (ref: ExperimentRef, state: ExperimentState): Promise<LedgerFigures> => {
+  const countsOf = async (ref: ExperimentRef, state: ExperimentState) => {
     const { epoch, arms: planned } = livePlan(state);
     const earlier = earlierPlansOf(state);
     const counts = await ledgerOf(env, ref).counts({ plans: [...earlier, { epoch, arms: planned }] });
-    return ledgerFigures({ counts, epoch, planned, earlier });
+    return { counts, epoch, planned, earlier };
   };
-  /** Read only where a verdict rests on it: it looks at every checkpoint. */
-  const sampleRatioHolds = async (ref: ExperimentRef, state: ExperimentState): Promise<boolean> =>
-    !needsSampleRatio(state.live?.configuration.guardrails ?? []) ||
-    (await figuresOf(ref, state)).sampleRatio?.mismatch !== true;
   return {
     async read(ref) {
       const loaded = await store.load(ref);
       if (loaded === null) throw new ProvisoError("experiment-not-found", `there is no experiment ${ref.experiment}`);
-      return figuresOf(ref, loaded.snapshot.state);
+      return ledgerFigures(await countsOf(ref, loaded.snapshot.state));
     },
     async guardrails(ref, state) {
+      const { guardrails = [], autoStop = [] } = state.live?.configuration ?? {};
       const watch = watchOf(state);
-      if (watch === null) return [];
-      const [counts, holds] = await Promise.all([ledgerOf(env, ref).watched(watch), sampleRatioHolds(ref, state)]);
-      return guardrailReadings(state, counts, holds);
+      // Counts look at every checkpoint, so they are read only where a verdict rests on them.
+      const rests = autoStop.length > 0 || needsSampleRatio(guardrails);
+      const [watched, counted] = await Promise.all([
+        watch === null ? noWatchCounts : ledgerOf(env, ref).watched(watch),
+        rests ? countsOf(ref, state) : null,
+      ]);
+      if (counted === null) return guardrailReadings(state, watched);
+      const { counts, epoch, planned, earlier } = counted;
+      const sampleRatio = sampleRatioOf(groundOf(counts, planned, epoch, earlier), epoch);
+      return [
+        ...guardrailReadings(state, watched, !sampleRatio.sequential.mismatch),
+        ...autoStopReadings(state, counts, sampleRatio),
+      ];
     },
   };
 };

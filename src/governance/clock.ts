@@ -1,7 +1,6 @@
 /** What happens without anybody asking: scheduled changes, ramp steps, guardrails. Called by an alarm, or by the host. */
-import { isServing } from "../lifecycle.ts";
 import type { ExperimentRef } from "../scope.ts";
-import { clockActors, type DueCommand, nextDue, nextWake } from "./due.ts";
+import { clockActors, type DueCommand, isWatched, nextDue, nextWake } from "./due.ts";
 import { evidenceDeadlineMs, isMissing, type Telemetry, unreadable, withinDeadline } from "./evidence.ts";
 import type { CommandAnswer, CommandRequest } from "./governor.ts";
 import type { GuardrailReading } from "./guardrails.ts";
@@ -39,8 +38,7 @@ const readGuardrails = async (
   state: ExperimentState,
   { telemetry, report }: Clock,
 ): Promise<readonly GuardrailReading[]> => {
-  const declared = state.live?.configuration.guardrails ?? [];
-  if (telemetry.guardrails === undefined || declared.length === 0 || !isServing(state.lifecycle)) return [];
+  if (telemetry.guardrails === undefined || !isWatched(state)) return [];
   const readings = await withinDeadline(telemetry.guardrails(ref, state), evidenceDeadlineMs, unreadable, report);
   return isMissing(readings) ? [] : readings.answer.toSorted((a, b) => strength[a.action] - strength[b.action]);
 };

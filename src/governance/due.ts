@@ -35,8 +35,11 @@ export const nextDue = (state: ExperimentState, now: number): DueCommand | null 
     : { actor: clockActors.ramp, command: { type: "Ramp", action: "advance", due: state.ramp.step } };
 };
 
-const watched = (state: ExperimentState): boolean =>
-  isServing(state.lifecycle) && (state.live?.configuration.guardrails ?? []).length > 0;
+/** While it serves, and something is to be watched. */
+export const isWatched = ({ lifecycle, live }: ExperimentState): boolean =>
+  isServing(lifecycle) &&
+  live !== null &&
+  [...(live.configuration.guardrails ?? []), ...(live.configuration.autoStop ?? [])].length > 0;
 
 /**
  * When to look at the experiment again, in ms since the epoch; null when only a command can change it.
@@ -48,7 +51,7 @@ export const nextWake = (state: ExperimentState, now: number, guardrailIntervalM
   const times = [
     ...state.schedule.map(({ at }) => Date.parse(at)),
     ...(ramp === null ? [] : [ramp > now ? ramp : now + retryMs]),
-    ...(watched(state) ? [now + guardrailIntervalMs] : []),
+    ...(isWatched(state) ? [now + guardrailIntervalMs] : []),
   ];
   return times.length === 0 ? null : Math.min(...times);
 };

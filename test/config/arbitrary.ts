@@ -266,6 +266,13 @@ const experiment = fc.record(
     metrics: distinctNames.map((names) => names.map((metric) => ({ name: metric, kind: "binary" as const }))),
     ramp,
     guardrails: fc.array(guardrail, { maxLength: 2 }),
+    autoStop: fc.array(
+      fc.record(
+        { signal: fc.constant("SampleRatioMismatch" as const), action: fc.constantFrom(...guardrailActions) },
+        { requiredKeys: ["signal"] },
+      ),
+      { maxLength: 2 },
+    ),
     schedule,
   },
   { requiredKeys: ["name", "variants"] },

@@ -58,13 +58,14 @@ const Proposed = v.object({ proposal: v.object({ changeDigest: v.string() }) });
 const movesOf = async (name: string) =>
   v.parse(Moves, (await ask(server.url, "author", "GET", `${name}/lifecycle/history`)).body).transitions;
 
-const startWith = async (name: string, guardrails: readonly object[]): Promise<void> => {
+const startWith = async (name: string, guardrails: readonly object[], more: object = {}): Promise<void> => {
   const configuration = {
     owner: "payments",
     description: "for the test",
     variants: [{ key: "control", control: true }, { key: "treatment" }],
     traffic: 50,
     guardrails,
+    ...more,
   };
   const move = (targetState: string) =>
     ask(server.url, "author", "POST", `${name}/lifecycle/transition`, { targetState });
@@ -84,8 +85,9 @@ const send = async (
   subjects: number,
   errors: number,
   headers: Record<string, string> = {},
+  at = new Date(),
 ): Promise<{ accepted: number }> => {
-  const timestamp = new Date().toISOString();
+  const timestamp = at.toISOString();
   const about = (subject: number) => ({ experimentName: name, subjectId: `${variant}-${subject}` });
   const events = Array.from({ length: subjects }, (_, subject) => subject).flatMap((subject) => [
     {
@@ -174,4 +176,19 @@ test("notices are written once for a start, and stop nothing", async () => {
   await sleep(2_500);
   expect(await notices()).toHaveLength(1);
   expect((await movesOf("noticed")).at(-1)?.to).toBe("Running");
+}, 120_000);
+
+test("a sample ratio mismatch pauses where the configuration says so", async () => {
+  await startWith("tilted", [], { autoStop: [{ signal: "SampleRatioMismatch" }] });
+  // Older than the watermark, so that the next checkpoint counts them.
+  const earlier = new Date(Date.now() - 10 * 60_000);
+  await send("tilted", "control", 700, 0, {}, earlier);
+  await send("tilted", "treatment", 400, 0, {}, earlier);
+  await expect
+    .poll(async () => (await movesOf("tilted")).at(-1), { timeout: 20_000 })
+    .toMatchObject({
+      to: "Paused",
+      actor: "system:guardrail",
+      guardrail: { metric: "sampleRatio", guardrail: "autoStop SampleRatioMismatch" },
+    });
 }, 120_000);

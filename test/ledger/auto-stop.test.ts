@@ -1,0 +1,138 @@
+import * as v from "valibot";
+import { describe, expect, test } from "vitest";
+import { ConfigurationSchema, type ConfigurationInput } from "../../src/experiment.ts";
+import { autoStopName, autoStopReadings } from "../../src/ledger/auto-stop.ts";
+import { emptyCounts, type LedgerCounts } from "../../src/ledger/counts.ts";
+import { groundOf } from "../../src/ledger/ground.ts";
+import { livePlan } from "../../src/ledger/plan.ts";
+import { sampleRatioOf } from "../../src/ledger/sample-ratio.ts";
+import { scenario } from "../support/scenario.ts";
+
+const metrics: ConfigurationInput["metrics"] = [{ name: "purchase", kind: "binary", goal: "increase", primary: true }];
+
+const running = (autoStop: ConfigurationInput["autoStop"]) =>
+  scenario()
+    .writes({ metrics, ...(autoStop === undefined ? {} : { autoStop }) })
+    .moves("PendingApproval")
+    .moves("Approved")
+    .moves("Running")
+    .state();
+
+/** Subjects and purchases of control and treatment, and what the sequential test of the ratio has come to. */
+const counted = (arms: Readonly<Record<string, readonly [number, number]>>, pValue = 1): LedgerCounts => ({
+  ...emptyCounts,
+  arms: Object.entries(arms).map(([variant, [subjects]]) => ({ variant, epoch: 0, subjects })),
+  metrics: [
+    {
+      metric: "purchase",
+      kind: "binary",
+      unexposed: 0,
+      arms: Object.entries(arms).map(([variant, [, sum]]) => ({
+        variant,
+        epoch: 0,
+        observed: sum,
+        sum: String(sum),
+        sumOfSquares: String(sum),
+      })),
+    },
+  ],
+  checkpointLooks: [{ epoch: 0, looks: 3, logBayesFactor: -Math.log(pValue), pValue }],
+});
+
+const readingsOf = (autoStop: ConfigurationInput["autoStop"], counts: LedgerCounts) => {
+  const state = running(autoStop);
+  const { epoch, arms } = livePlan(state);
+  return autoStopReadings(state, counts, sampleRatioOf(groundOf(counts, arms, epoch), epoch));
+};
+
+const even = { control: [5_000, 250], treatment: [5_000, 260] } as const;
+const better = { control: [5_000, 250], treatment: [5_000, 500] } as const;
+const worse = { control: [5_000, 500], treatment: [5_000, 250] } as const;
+
+describe("stopping by itself", () => {
+  test.each([
+    ["a ratio that is as planned", [{ signal: "SampleRatioMismatch" }], counted(even), ["none"]],
+    ["a mismatch", [{ signal: "SampleRatioMismatch" }], counted(even, 1e-6), ["pause"]],
+    [
+      "a mismatch, to be told of",
+      [{ signal: "SampleRatioMismatch", action: "notify" }],
+      counted(even, 1e-6),
+      ["notify"],
+    ],
+    ["nothing conclusive", [{ signal: "SequentialCheckpoint", metric: "purchase" }], counted(even), ["none"]],
+    ["an effect", [{ signal: "SequentialCheckpoint", metric: "purchase" }], counted(better), ["pause"]],
+    [
+      "an effect that was hoped for",
+      [{ signal: "SequentialCheckpoint", metric: "purchase", when: "better" }],
+      counted(better),
+      ["pause"],
+    ],
+    [
+      "the other way",
+      [{ signal: "SequentialCheckpoint", metric: "purchase", when: "better" }],
+      counted(worse),
+      ["none"],
+    ],
+    [
+      "harm",
+      [{ signal: "SequentialCheckpoint", metric: "purchase", when: "worse", action: "rollBack" }],
+      counted(worse),
+      ["rollBack"],
+    ],
+    [
+      "too little to say",
+      [{ signal: "SequentialCheckpoint", metric: "purchase" }],
+      counted({ control: [50, 0], treatment: [50, 50] }),
+      ["none"],
+    ],
+    [
+      "what is not trusted concludes nothing",
+      [{ signal: "SequentialCheckpoint", metric: "purchase" }],
+      counted(better, 1e-6),
+      [],
+    ],
+    ["no rule", undefined, counted(better, 1e-6), []],
+  ] as const)("%s", (_what, autoStop, counts, actions) => {
+    const rules = autoStop === undefined ? undefined : autoStop.map((rule) => ({ ...rule }));
+    expect(readingsOf(rules, counts).map(({ action }) => action)).toEqual(actions);
+  });
+
+  test("says which arm, and with which figures", () => {
+    const [reading] = readingsOf(
+      [{ signal: "SequentialCheckpoint", metric: "purchase", when: "worse" }],
+      counted(worse),
+    );
+    expect(reading).toMatchObject({
+      guardrail: "autoStop SequentialCheckpoint purchase worse",
+      metric: "purchase",
+      variant: "treatment",
+      verdict: "violated",
+    });
+    expect(reading?.figures["high"]).toBeLessThan(0);
+  });
+
+  test("rules are called by what they watch", () => {
+    expect(autoStopName({ signal: "SampleRatioMismatch" })).toBe("autoStop SampleRatioMismatch");
+    expect(autoStopName({ signal: "SequentialCheckpoint", metric: "basket" })).toBe(
+      "autoStop SequentialCheckpoint basket",
+    );
+  });
+});
+
+test.each([
+  [{ signal: "PeekingWarning" }],
+  [{ signal: "chiSquare" }],
+  [{ signal: "PowerThresholdMet" }],
+  [{ signal: "SequentialCheckpoint" }],
+  [{ signal: "SequentialCheckpoint", metric: "unknown" }],
+  [{ signal: "SampleRatioMismatch", metric: "purchase" }],
+  [{ signal: "SampleRatioMismatch", when: "better" }],
+])("a configuration cannot stop on %o", (rule) => {
+  const parsed = v.safeParse(ConfigurationSchema, {
+    name: "checkout",
+    variants: [{ key: "control", control: true }, { key: "treatment" }],
+    metrics,
+    autoStop: [rule],
+  });
+  expect(parsed.success).toBe(false);
+});
