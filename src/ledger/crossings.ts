@@ -181,6 +181,8 @@ export interface FixedHorizon {
   readonly fraction: number | null;
 }
 
+const part = (done: number, all: number): number => Math.max(0, Math.min(1, all > 0 ? done / all : 1));
+
 /**
  * Against the planned sample where there is one, else against the planned end; without a plan every reading is early.
  *
@@ -199,7 +201,6 @@ export const fixedHorizonOf = ({
   readonly end?: number;
   readonly now: number;
 }): FixedHorizon => {
-  const part = (done: number, all: number): number => Math.max(0, Math.min(1, all > 0 ? done / all : 1));
   if (plannedSample !== undefined) {
     const fraction = part(subjects, plannedSample);
     return { status: subjects >= plannedSample ? "final" : "early", fraction };
