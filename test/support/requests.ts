@@ -287,7 +287,7 @@ const headersOf = (operation: Operation, draw: Draw, seen: Seen, odd: boolean): 
   };
   if (takes("If-Match") && draw(6) === 0) set("if-match", seen.etags.slice(-4));
   if (takes("If-None-Match") && draw(5) === 0) set("if-none-match", seen.etags.slice(-4));
-  if (takes("Idempotency-Key") && draw(3) === 0) set("idempotency-key", ["key-1", "key-2", "key-3"]);
+  if (takes("Idempotency-Key") && draw(2) === 0) set("idempotency-key", ["key-1", "key-2", "key-3"]);
   if (odd && draw(2) === 0)
     set(
       pick(draw, [
