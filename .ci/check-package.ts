@@ -50,7 +50,9 @@ try {
   writeFileSync(join(project, "package.json"), JSON.stringify({ name: "consumer", private: true, type: "module" }));
   const node = manifest.devDependencies["node"] ?? "";
   const typescript = manifest.devDependencies["typescript"] ?? "";
-  run("npm", "install", "--loglevel=error", `./${tarball}`, `node@${node}`, `typescript@${typescript}`);
+  // Entries for OpenFeature need what their users have anyway.
+  const core = `@openfeature/core@${manifest.devDependencies["@openfeature/core"] ?? ""}`;
+  run("npm", "install", "--loglevel=error", `./${tarball}`, `node@${node}`, `typescript@${typescript}`, core);
   const installed = join(project, "node_modules", "proviso");
   assert.ok(!existsSync(join(installed, "test")), "the tarball holds tests");
   const entries = subpaths(installed).map((subpath) => `proviso${subpath.slice(1)}`);

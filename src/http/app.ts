@@ -13,6 +13,7 @@ import { experimentRoutes } from "./routes/experiments.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { historyRoutes } from "./routes/history.ts";
 import { lifecycleRoutes } from "./routes/lifecycle.ts";
+import { ofrepRoutes } from "./routes/ofrep.ts";
 import { openApiRoutes } from "./routes/openapi.ts";
 import { pastRoutes } from "./routes/past.ts";
 import { proposalRoutes } from "./routes/proposals.ts";
@@ -42,10 +43,12 @@ export const createApp = (given: AppDependencies) => {
   app.use(cors(dependencies.cors));
   const open = app.route("/", healthRoutes(dependencies)).route("/api", openApiRoutes(dependencies, app));
   app.use("/api/*", withScope);
+  app.use("/ofrep/*", withScope);
   return (
     open
       .route("/api/events", eventsRoutes(dependencies))
       .route("/api/rules", rulesRoutes(dependencies))
+      .route("/ofrep/v1", ofrepRoutes(dependencies))
       // Before the routes of one experiment: no experiment has the name of one of these.
       .route("/api/governance", proposalRoutes(dependencies))
       .route("/api/governance", historyRoutes(dependencies))

@@ -1,0 +1,88 @@
+/** What the server's and the web's provider share. */
+import {
+  ErrorCode,
+  type EvaluationContext,
+  type ResolutionDetails,
+  type TrackingEventDetails,
+} from "@openfeature/core";
+import type { Assignment } from "../evaluation/assign.ts";
+import type { Experiments } from "../evaluation/experiments.ts";
+import { attributesOf, flagMetadata, type FlagType, resolveFlag } from "./flag.ts";
+
+export interface ProviderOptions {
+  readonly experiments: Pick<Experiments, "assign" | "exposed" | "outcome" | "ready" | "flush">;
+  /**
+   * When evaluating a flag exposes its subject. `onEvaluation` (the default): whoever asks for a value is about to use it.
+   * `explicit`: when the application says so, by `experiments.expose`.
+   */
+  readonly exposure?: "onEvaluation" | "explicit";
+}
+
+const codes = {
+  PROVIDER_NOT_READY: ErrorCode.PROVIDER_NOT_READY,
+  FLAG_NOT_FOUND: ErrorCode.FLAG_NOT_FOUND,
+  PARSE_ERROR: ErrorCode.PARSE_ERROR,
+  TARGETING_KEY_MISSING: ErrorCode.TARGETING_KEY_MISSING,
+  INVALID_CONTEXT: ErrorCode.INVALID_CONTEXT,
+  TYPE_MISMATCH: ErrorCode.TYPE_MISMATCH,
+  GENERAL: ErrorCode.GENERAL,
+} as const;
+
+export interface ProviderCore {
+  initialize(): Promise<void>;
+  onClose(): Promise<void>;
+  track(name: string, context: EvaluationContext, details: TrackingEventDetails): void;
+  resolve<T>(type: FlagType, flagKey: string, defaultValue: T, context: EvaluationContext): ResolutionDetails<T>;
+}
+
+const details = (assignment: Assignment) => ({
+  variant: assignment.variant,
+  reason: assignment.reason,
+  flagMetadata: flagMetadata(assignment),
+});
+
+export const createProviderCore = ({ experiments, exposure = "onEvaluation" }: ProviderOptions): ProviderCore => {
+  function resolve<T>(
+    type: FlagType,
+    flagKey: string,
+    defaultValue: T,
+    context: EvaluationContext,
+  ): ResolutionDetails<T>;
+  // The overload says what holds but TypeScript cannot see: a value has the type that was asked for, or is the default.
+  function resolve(
+    type: FlagType,
+    flagKey: string,
+    defaultValue: unknown,
+    context: EvaluationContext,
+  ): ResolutionDetails<unknown> {
+    const { targetingKey = "" } = context;
+    const assignment = experiments.assign(flagKey, targetingKey, attributesOf(context));
+    const resolved = resolveFlag(assignment, type);
+    if ("errorCode" in resolved) {
+      const { errorCode, errorMessage } = resolved;
+      return { value: defaultValue, reason: "ERROR", errorCode: codes[errorCode], errorMessage };
+    }
+    if (exposure === "onEvaluation" && assignment.exposed) experiments.exposed(assignment, targetingKey);
+    return { value: resolved.value ?? defaultValue, ...details(assignment) };
+  }
+
+  return {
+    async initialize() {
+      const { state, error } = await experiments.ready();
+      // The SDK tells its listeners. Evaluation works by whatever arrives later.
+      if (state === "empty") throw new Error(error ?? "no rules have been loaded");
+    },
+    async onClose() {
+      await experiments.flush();
+    },
+    /** A tracked event is an outcome: a number with a value, and otherwise that it happened. */
+    track(metric, { targetingKey = "" }, { value }) {
+      experiments.outcome(
+        value === undefined
+          ? { subject: targetingKey, metric, kind: "binary", value: true }
+          : { subject: targetingKey, metric, kind: "continuous", value },
+      );
+    },
+    resolve,
+  };
+};
