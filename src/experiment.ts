@@ -1,7 +1,7 @@
 /** The configuration of an experiment: its schema, its normal form and its digest. */
 import * as v from "valibot";
 import { canonicalJson, byteLength, digestOf } from "./canonical.ts";
-import { DurationSchema } from "./duration.ts";
+import { DurationSchema, parseDuration } from "./duration.ts";
 import { TargetingSchema } from "./evaluation/targeting-schema.ts";
 import { limits } from "./limits.ts";
 import { differ, exactlyOne } from "./list-checks.ts";
@@ -27,15 +27,131 @@ const VariantSchema = v.strictObject({
   payload: v.optional(v.unknown()),
 });
 
-/** What a metric measures. One subject has one value: any (binary), the sum (count), or an aggregate (continuous). */
-export const metricKinds = ["binary", "count", "continuous"] as const;
+const InstantSchema = v.pipe(
+  v.string(),
+  v.isoTimestamp("a time with its zone, such as 2026-12-01T09:00:00Z"),
+  v.check((text) => !Number.isNaN(Date.parse(text)), "a time that exists"),
+);
+
+/** A time with its zone, or a day (its end, in UTC). */
+const InstantOrDaySchema = v.union(
+  [InstantSchema, v.pipe(v.string(), v.isoDate())],
+  "a day such as 2026-12-15, or a time with its zone",
+);
+
+/** What an outcome event carries. A duration is a number of milliseconds. */
+export const metricKinds = ["binary", "count", "continuous", "duration"] as const;
 export type MetricKind = (typeof metricKinds)[number];
 
-const MetricSchema = v.strictObject({
-  name: NameSchema,
-  kind: v.picklist(metricKinds, metricKinds.join(", ")),
-  goal: v.optional(v.picklist(["increase", "decrease"], "increase or decrease")),
-  primary: v.optional(v.boolean()),
+/** What a metric may be declared as: `ratio` is made of two others and never sent. */
+export const declaredKinds = [...metricKinds, "ratio"] as const;
+
+const finite = v.pipe(v.number(), v.finite("a finite number"));
+const positive = v.pipe(finite, v.gtValue(0, "more than 0"));
+
+const longestWindowMs = 365 * 24 * 60 * 60_000;
+
+const WindowSchema = v.pipe(
+  v.strictObject({
+    /** Opens so long after the first exposure; 0 allows for five minutes of clock skew. */
+    from: v.exactOptional(DurationSchema),
+    /** Closes so long after the first exposure; default 7 days. */
+    to: v.exactOptional(DurationSchema),
+    /** Never closes: every later outcome counts, and everybody counts as matured. */
+    open: v.exactOptional(v.literal(true, "true, or left out")),
+  }),
+  v.check(({ to, open }) => to === undefined || open === undefined, "either to or open"),
+  v.check(
+    ({ from, to }) =>
+      (parseDuration(from ?? "0s") ?? 0) < (to === undefined ? Infinity : (parseDuration(to) ?? Infinity)),
+    "a window that closes after it opens",
+  ),
+  v.check(({ to }) => to === undefined || (parseDuration(to) ?? 0) <= longestWindowMs, "a window of at most 365d"),
+);
+
+/**
+ * One subject has one value of a metric: yes if any outcome in the window is (binary), their sum (count), or what
+ * `aggregate` makes of them (continuous, duration). A ratio is the sum of one metric over the sum of another.
+ */
+const MetricSchema = v.pipe(
+  v.strictObject({
+    name: NameSchema,
+    kind: v.picklist(declaredKinds, declaredKinds.join(", ")),
+    goal: v.optional(v.picklist(["increase", "decrease"], "increase or decrease")),
+    primary: v.optional(v.boolean()),
+    /** The smallest difference worth finding; power is computed for it. */
+    minimumDetectableEffect: v.exactOptional(positive),
+    window: v.exactOptional(WindowSchema),
+    /** What a subject without a value counts as; `exclude` compares different populations, and results say so. */
+    missing: v.exactOptional(v.picklist(["zero", "exclude"], "zero or exclude")),
+    aggregate: v.exactOptional(v.picklist(["sum", "mean", "last", "max"], "sum, mean, last or max")),
+    /** Larger values of a subject count as this. */
+    cap: v.exactOptional(positive),
+    /** Negative values count; otherwise they are refused. */
+    negative: v.exactOptional(v.boolean()),
+    numerator: v.exactOptional(NameSchema),
+    denominator: v.exactOptional(NameSchema),
+  }),
+  v.check(
+    ({ kind, aggregate, missing }) =>
+      kind === "continuous" || kind === "duration" || (aggregate === undefined && missing === undefined),
+    "aggregate and missing beside kind continuous or duration only",
+  ),
+  v.check(
+    ({ kind, cap }) => cap === undefined || (kind !== "binary" && kind !== "ratio"),
+    "cap beside kind count, continuous or duration only",
+  ),
+  v.check(
+    ({ kind, negative }) => negative === undefined || kind === "continuous",
+    "negative beside kind continuous only",
+  ),
+  v.check(
+    ({ kind, numerator, denominator }) =>
+      kind === "ratio"
+        ? numerator !== undefined && denominator !== undefined && numerator !== denominator
+        : numerator === undefined && denominator === undefined,
+    "numerator and denominator, two different metrics, beside kind ratio and no other",
+  ),
+  v.check(
+    ({ kind, window }) => kind !== "ratio" || window === undefined,
+    "no window: a ratio has those of its metrics",
+  ),
+);
+
+/** A part of the subjects that results show apart: by an attribute of the first exposure. */
+const DimensionSchema = v.strictObject({
+  /** Name of the attribute. */
+  attribute: NameSchema,
+  /** Values that are shown; all others are `other`, and subjects without one `none`. */
+  values: v.pipe(
+    v.array(
+      v.pipe(
+        v.string(),
+        v.minLength(1, "at least one character"),
+        v.maxLength(64, "at most 64 characters"),
+        v.check((value) => !value.startsWith("("), "a value that does not begin with '('"),
+      ),
+    ),
+    v.minLength(1, "at least one value"),
+    v.maxLength(limits.dimensionValues, `at most ${limits.dimensionValues} values`),
+    differ("values that differ"),
+  ),
+});
+
+/** What is to be found out, and how: fixed when the experiment starts. It has a digest of its own. */
+const PlanSchema = v.strictObject({
+  hypothesis: v.exactOptional(prose(10_000)),
+  /** Name of the primary metric. */
+  primary: v.exactOptional(NameSchema),
+  /** The difference from control that the experiment is to find. */
+  effect: v.exactOptional(positive),
+  /** Two-sided level of the tests. */
+  alpha: v.optional(v.pipe(finite, v.gtValue(0, "more than 0"), v.maxValue(0.5, "at most 0.5")), 0.05),
+  /** Subjects in all arms together; also what confidence sequences are tuned for. */
+  sample: v.exactOptional(v.pipe(v.number(), v.integer("a whole number"), v.minValue(1, "1 or more"))),
+  /** How often somebody plans to look; shown, and not enforced. */
+  looks: v.exactOptional(v.pipe(v.number(), v.integer("a whole number"), v.minValue(1, "1 or more"))),
+  end: v.exactOptional(InstantOrDaySchema),
 });
 
 export const assignmentPolicies = ["bestEffort"] as const;
@@ -122,12 +238,6 @@ const AutoStopSchema = v.pipe(
   v.check(({ when, metric }) => when === undefined || metric !== undefined, "when beside a metric only"),
 );
 
-const InstantSchema = v.pipe(
-  v.string(),
-  v.isoTimestamp("a time with its zone, such as 2026-12-01T09:00:00Z"),
-  v.check((text) => !Number.isNaN(Date.parse(text)), "a time that exists"),
-);
-
 const ScheduleSchema = v.pipe(
   v.strictObject({
     /** When the approved experiment starts: Ramping where there is a ramp, else Running. */
@@ -178,8 +288,24 @@ const ConfigurationObject = v.strictObject({
       v.array(MetricSchema),
       v.maxLength(limits.metrics, `at most ${limits.metrics} metrics`),
       differ("metric names that differ", "name"),
+      v.check((metrics) => {
+        const plain = new Set(metrics.filter(({ kind }) => kind !== "ratio").map(({ name }) => name));
+        return metrics.every(
+          ({ kind, numerator = "", denominator = "" }) =>
+            kind !== "ratio" || (plain.has(numerator) && plain.has(denominator)),
+        );
+      }, "ratios of metrics that are declared beside them, and are no ratios themselves"),
     ),
   ),
+  /** What results show apart, beside the whole. */
+  dimensions: v.exactOptional(
+    v.pipe(
+      v.array(DimensionSchema),
+      v.maxLength(limits.dimensions, `at most ${limits.dimensions} dimensions`),
+      differ("attributes that differ", "attribute"),
+    ),
+  ),
+  plan: v.exactOptional(PlanSchema),
   ramp: v.optional(RampSchema),
   guardrails: v.optional(
     v.pipe(v.array(GuardrailSchema), v.maxLength(limits.guardrails, `at most ${limits.guardrails} guardrails`)),
@@ -218,6 +344,9 @@ export type ConfigurationInput = v.InferInput<typeof ConfigurationSchema>;
 export type Guardrail = NonNullable<Configuration["guardrails"]>[number];
 export type RampStep = NonNullable<Configuration["ramp"]>["steps"][number];
 export type Variant = Configuration["variants"][number];
+export type DeclaredMetric = NonNullable<Configuration["metrics"]>[number];
+export type Dimension = NonNullable<Configuration["dimensions"]>[number];
+export type AnalysisPlan = NonNullable<Configuration["plan"]>;
 
 /** A configuration as it is stored: the salt is settled when the version is written. */
 export type SettledConfiguration = Configuration & { readonly salt: string };

@@ -25,12 +25,16 @@ export const limits = {
   ledgerVariants: 200,
   ledgerEpoch: 500,
   ledgerMetrics: 1_000,
+  ledgerShards: 256,
   /** Above this, the sequential test has no look at every subject: it reads and sorts all of them. */
   subjectLooks: 2_000_000,
   pageRows: 1_000,
   /** Rows that may hold a whole configuration each. */
   heavyPageRows: 100,
   metrics: 100,
+  /** What results show apart: attributes, and values of each. */
+  dimensions: 10,
+  dimensionValues: 50,
   rampSteps: 50,
   guardrails: 50,
   surfaces: 32,

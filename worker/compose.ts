@@ -42,7 +42,8 @@ import { earlierPlansOf, livePlan, planOf } from "../src/ledger/plan.ts";
 import { sampleRatioOf } from "../src/ledger/sample-ratio.ts";
 import { noWatchCounts } from "../src/ledger/watch.ts";
 import type { ConsumerDependencies } from "./consumer.ts";
-import type { ExperimentStub, LedgerStub, WorkerEnv } from "./env.ts";
+import type { ExperimentStub, LedgerEnv, LedgerStub, WorkerEnv } from "./env.ts";
+import { createRouter } from "./ledger-router.ts";
 import { createPlanCache, type PlanCache } from "./plans.ts";
 import { openPostgres, type StorePlace } from "./postgres.ts";
 import { reportError, writeLine } from "./report.ts";
@@ -167,7 +168,10 @@ export const registryOf = (env: Pick<WorkerEnv, "EXPERIMENTS">, storage: ObjectS
     holding: (question) => env.EXPERIMENTS.getByName(refKey(question.ref)).holding(question),
   });
 
-const ledgerOf = (env: WorkerEnv, ref: ExperimentRef): LedgerStub => env.LEDGERS.getByName(refKey(ref));
+/** Shards of ledgers by name. */
+export const ledgersOf = (env: LedgerEnv): LedgerEnv["LEDGERS"] => env.LEDGERS;
+
+const ledgerOf = (env: LedgerEnv, ref: ExperimentRef): LedgerStub => env.LEDGERS.getByName(refKey(ref));
 
 /** Figures, guardrails and rules for stopping, from the experiment's ledger and the plan that its state holds. */
 const ledgerTelemetry = (env: WorkerEnv, store: GovernanceStore): Telemetry => {
@@ -483,9 +487,16 @@ export const ledgerPlans = (store: GovernanceStore): PlanCache =>
     return loaded === null ? null : planOf(loaded.snapshot);
   }, Date.now);
 
+/** Writes to ledgers, whatever the number of their shards. */
+export const ledgerRouter = (env: LedgerEnv, dsl: Dsl): ConsumerDependencies["ledger"] =>
+  createRouter({ ledger: (name) => ledgersOf(env).getByName(name), shards: dsl.dataPlane.ledger.shards });
+
 /** What the queue consumer needs. */
-export const consumerDependencies = (env: WorkerEnv, plans: PlanCache): ConsumerDependencies => ({
-  ledger: (ref) => ledgerOf(env, ref),
+export const consumerDependencies = (
+  env: WorkerEnv,
+  { plans, ledger }: Pick<ConsumerDependencies, "ledger"> & { readonly plans: PlanCache },
+): ConsumerDependencies => ({
+  ledger,
   plans,
   deadLetters: env.DEAD_LETTERS,
   now: Date.now,

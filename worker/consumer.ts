@@ -61,10 +61,16 @@ interface Delivery {
   readonly sources: Set<QueueMessage>;
 }
 
-const addTo = ({ ref, batches, sources }: Delivery, event: Envelope, source: QueueMessage, sender: Sender): void => {
+const addTo = (
+  { ref, batches, sources }: Delivery,
+  event: Envelope,
+  source: QueueMessage,
+  sender: Sender,
+  plan: KnownPlan | null | undefined,
+): void => {
   let batch = batches.at(-1);
   if (batch === undefined || batch.events >= recordEvents || batch.characters >= recordCharacters) {
-    batch = batchBuilder(ref);
+    batch = batchBuilder(ref, plan?.counting);
     batches.push(batch);
   }
   batch.add(event, sender);
@@ -89,7 +95,7 @@ const createDeliveries = (plans: PlanCache | undefined) => {
       }
       const { plan } = last;
       if (plan === undefined || (plan !== null && plan.problemOf(event) === undefined))
-        addTo(last, event, source, sender);
+        addTo(last, event, source, sender, plan);
       else last.doubtful.push({ event, source, sender });
     },
     all: (): readonly Delivery[] => [...deliveries.values()],
@@ -220,7 +226,7 @@ export const consume = async (
     }
     for (const { event, source, sender } of doubtful) {
       const message = problemBy(plan, { ref, event });
-      if (message === undefined) addTo(delivery, event, source, sender);
+      if (message === undefined) addTo(delivery, event, source, sender, plan);
       else letters.push({ source, letters: deadLettersOf(source, "refused", [{ path: "", message }], event) });
     }
   };

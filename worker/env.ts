@@ -12,9 +12,12 @@ import type { ListPage, ListQuery } from "../src/governance/store.ts";
 import type { CountsOptions, PageOptions } from "../src/http/dependencies.ts";
 import type { LedgerCounts } from "../src/ledger/counts.ts";
 import type { CrossoverPage } from "../src/ledger/crossover.ts";
-import type { Scope } from "../src/scope.ts";
 import type { Watch, WatchCounts } from "../src/ledger/watch.ts";
-import type { RecordBatch, RecordReport } from "./ledger-object.ts";
+import type { ExperimentRef, Scope } from "../src/scope.ts";
+import type { Share } from "./hand-over.ts";
+import type { ShardWriter } from "./ledger-router.ts";
+import type { ShardPlace } from "./ledger-schema.ts";
+import type { OtherShard } from "./ledger-shards.ts";
 
 /** Errors lose their code on the way out of an object. */
 export type Erasure =
@@ -38,12 +41,13 @@ export interface ExperimentStub extends HistoryStub {
   reload(ref: ExperimentRef): Promise<void>;
 }
 
-/** What the rest of the Worker may ask of a ledger's object. */
-export interface LedgerStub {
-  record(batch: RecordBatch): Promise<RecordReport>;
+/** What the rest of the Worker, and its other shards, may ask of a ledger's object. */
+export interface LedgerStub extends OtherShard, ShardWriter {
   counts(options?: CountsOptions): Promise<LedgerCounts>;
   watched(watch: Watch): Promise<WatchCounts>;
   crossovers(page: PageOptions): Promise<CrossoverPage>;
+  receive(ref: ExperimentRef, place: ShardPlace, share: Share): Promise<void>;
+  stir(): Promise<void>;
 }
 
 /** What the rest of the Worker may ask of a scope's object. */
@@ -62,10 +66,14 @@ export interface ObjectNamespace<Stub> {
   getByName(name: string): Stub;
 }
 
-export interface WorkerEnv {
+/** What a ledger needs: the namespace of its own shards. */
+export interface LedgerEnv {
+  readonly LEDGERS: ObjectNamespace<LedgerStub>;
+}
+
+export interface WorkerEnv extends LedgerEnv {
   readonly DB: D1Database;
   readonly EXPERIMENTS: ObjectNamespace<ExperimentStub>;
-  readonly LEDGERS: ObjectNamespace<LedgerStub>;
   readonly SCOPES: ObjectNamespace<ScopeStub>;
   readonly REGISTRIES: ObjectNamespace<Registry>;
   readonly EVENTS: Queue<string>;

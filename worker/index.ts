@@ -5,7 +5,15 @@ import { ProvisoError } from "../src/errors.ts";
 import { createApp } from "../src/http/app.ts";
 import { problemResponse } from "../src/http/problem.ts";
 import { secured } from "../src/http/security-headers.ts";
-import { appDependencies, applyDeclared, consumerDependencies, ledgerPlans, readDsl, storeOf } from "./compose.ts";
+import {
+  appDependencies,
+  applyDeclared,
+  consumerDependencies,
+  ledgerPlans,
+  ledgerRouter,
+  readDsl,
+  storeOf,
+} from "./compose.ts";
 import { consume } from "./consumer.ts";
 import type { WorkerEnv } from "./env.ts";
 import type { PlanCache } from "./plans.ts";
@@ -19,6 +27,7 @@ export { ScopeObject } from "./scope-object.ts";
 interface Working {
   readonly app: ReturnType<typeof createApp>;
   readonly plans: PlanCache;
+  readonly ledger: ReturnType<typeof ledgerRouter>;
   readonly dsl: Dsl;
   /** When this isolate writes the declared experiments, if it still has to; ms since 1970. */
   declareAt: number | null;
@@ -51,6 +60,7 @@ const compose = (env: WorkerEnv): Working | Broken => {
     return {
       app: createApp(appDependencies(env, read.dsl)),
       plans: ledgerPlans(storeOf(env, read.dsl)),
+      ledger: ledgerRouter(env, read.dsl),
       dsl: read.dsl,
       declareAt: 0,
     };
@@ -87,7 +97,7 @@ const handler: ExportedHandler<WorkerEnv> = {
       batch.retryAll({ delaySeconds: brokenRetrySeconds });
       return;
     }
-    await consume(batch, consumerDependencies(env, composition.plans));
+    await consume(batch, consumerDependencies(env, composition));
   },
 };
 

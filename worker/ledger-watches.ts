@@ -25,7 +25,10 @@ type Row = { key: string; watch: string; counts: string; asked: number };
 
 export interface Watches {
   /** A batch has changed these subjects. */
-  follow(before: (subject: string) => SubjectState | undefined, after: ReadonlyMap<string, SubjectState>): void;
+  readonly follow: (
+    before: (subject: string) => SubjectState | undefined,
+    after: ReadonlyMap<string, SubjectState>,
+  ) => void;
   /** @param at ms since 1970 */
   counts(watch: Watch, at: number): WatchCounts;
 }

@@ -9,12 +9,12 @@ import { errorResponse } from "../../src/http/problem.ts";
 import { eventsRoutes } from "../../src/http/routes/events.ts";
 import { defaultScope, refKey } from "../../src/scope.ts";
 import { consume } from "../../worker/consumer.ts";
-import type { LedgerObject } from "../../worker/ledger-object.ts";
+import type { LedgerEnv } from "../../worker/env.ts";
 
 export { LedgerObject } from "../../worker/ledger-object.ts";
 
 interface Env {
-  readonly LEDGERS: DurableObjectNamespace<LedgerObject>;
+  readonly LEDGERS: LedgerEnv["LEDGERS"];
   readonly RAW: DurableObjectNamespace<RawObject>;
   readonly EVENTS: Queue<string>;
   readonly ACKNOWLEDGED: Queue<string>;

@@ -17,6 +17,7 @@ const words = new Map<string, boolean>([
 export const allowedValues: Readonly<Record<MetricKind, string>> = {
   binary: "true, false, 1, 0, yes or no",
   count: `a number from 0 to ${limits.outcomeMagnitude}`,
+  duration: `a number of milliseconds from 0 to ${limits.outcomeMagnitude}`,
   continuous: `a number, at most ${limits.outcomeMagnitude} either way`,
 };
 

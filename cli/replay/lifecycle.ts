@@ -102,7 +102,13 @@ export const startExperiment = async (input: StartInput): Promise<Started> => {
 
   const create = async (): Promise<void> => {
     const variants = input.newVariants();
-    const metrics = outcomes.map(({ metric, kind }) => ({ name: metric, kind }));
+    // The file is of an experiment that is over: whatever it says of a subject counts, whenever it was.
+    const metrics = outcomes.map(({ metric, kind }) => ({
+      name: metric,
+      kind,
+      window: { open: true },
+      ...(kind === "continuous" ? { negative: true } : {}),
+    }));
     const configuration = { description, variants, ...(metrics.length === 0 ? {} : { metrics }) };
     const answer = await write(author, "/versions", { configuration }, { "if-none-match": "*" });
     if (isLostRace(answer)) return;

@@ -4,6 +4,7 @@ import { DurationSchema, parseDuration } from "../duration.ts";
 import { ConfigurationSchema } from "../experiment.ts";
 import { GateSchema } from "../governance/gates/schema.ts";
 import { PolicySchema } from "../governance/policies/schema.ts";
+import { isShardCount } from "../ledger/shard.ts";
 import { limits } from "../limits.ts";
 import { NameSchema } from "../scope.ts";
 import { AuthSchema, CorsSchema, HistorySchema, RateLimitsSchema } from "./http-schema.ts";
@@ -118,8 +119,26 @@ const EventTogglesSchema = v.strictObject({
   signals: v.optional(v.boolean(), true),
 });
 
+const LedgerSchema = v.strictObject({
+  /**
+   * Objects that count one experiment, each some of its subjects. It may be raised while experiments run, and then their
+   * subjects move; a lower number than an experiment has already changes nothing.
+   */
+  shards: v.optional(
+    v.pipe(
+      v.number(),
+      v.check(
+        (count) => isShardCount(count) && count <= limits.ledgerShards,
+        `a power of two, 1 to ${limits.ledgerShards}`,
+      ),
+    ),
+    1,
+  ),
+});
+
 const DataPlaneSchema = v.strictObject({
   events: v.optional(EventTogglesSchema, {}),
+  ledger: v.optional(LedgerSchema, {}),
   batching: v.optional(BatchingSchema, {}),
   sampling: v.optional(SamplingSchema, {}),
 });

@@ -21,6 +21,8 @@ export interface CountsOptions {
   readonly looks?: "subject";
   /** What the sequential test of each epoch is run against; an epoch without a plan is counted and not tested. */
   readonly plans?: readonly EpochPlan[];
+  /** Also by day, dimension and closed window, crossovers apart, and the looks themselves. */
+  readonly parts?: boolean;
 }
 
 export interface PageOptions {

@@ -45,11 +45,17 @@ export type OpenArm = readonly [epoch: number, variant: string];
  */
 export const admit = (
   { exposures, outcomes }: Pick<LedgerBatch, "exposures" | "outcomes">,
-  open: { readonly arms: readonly OpenArm[]; readonly metrics: ReadonlySet<string> },
+  open: {
+    readonly arms: readonly OpenArm[];
+    readonly metrics: ReadonlySet<string>;
+    /** Metrics that somebody has declared: no invented name takes their room. */
+    readonly declared?: ReadonlySet<string>;
+  },
 ): Admission => {
+  const { declared = new Set<string>() } = open;
   const opensArm = gate(open.arms, limits.ledgerVariants);
   const opensMetric = gate(
-    Array.from(open.metrics, (key) => [0, key] as const),
+    Array.from(open.metrics).flatMap((key) => (declared.has(key) ? [] : [[0, key] as const])),
     limits.ledgerMetrics,
   );
   const refused: RefusedEvent[] = [];
@@ -67,6 +73,7 @@ export const admit = (
     ),
     outcomes: outcomes.filter(
       ([id, , metric, kind]) =>
+        declared.has(metricKey(metric, kind)) ||
         opensMetric(0, metricKey(metric, kind)) ||
         refuse(id, `the experiment has ${limits.ledgerMetrics} metrics (by kind) already`),
     ),

@@ -1,12 +1,15 @@
 /** Events as rows: what of them the ledger counts, and how they travel from the consumer to it. */
-import type { Envelope } from "../events/envelope.ts";
+import type { Envelope, Exposure } from "../events/envelope.ts";
 import type { Sender } from "../events/message.ts";
-import type { MetricKind } from "../experiment.ts";
+import type { Dimension, MetricKind } from "../experiment.ts";
 import { defaultScope, type ExperimentRef } from "../scope.ts";
+import { dimensionReader } from "./dimensions.ts";
+import type { MetricSpecs } from "./metric-spec.ts";
 
 /**
- * `[event id, subject, variant, epoch, event time, from a browser]`; times are in ms since 1970. Tuples, because thousands
- * are copied. The last is there, and true, for an exposure that a browser's key sent.
+ * `[event id, subject, variant, epoch, event time, from a browser, dimensions]`; times are in ms since 1970. Tuples,
+ * because thousands are copied. The sixth is true for an exposure that a browser's key sent; the last, where dimensions
+ * are declared, holds their values, each `name=value`.
  */
 export type ExposureRow = readonly [
   id: string,
@@ -14,7 +17,8 @@ export type ExposureRow = readonly [
   variant: string,
   epoch: number,
   time: number,
-  fromBrowser?: true,
+  fromBrowser?: boolean,
+  dimensions?: readonly string[],
 ];
 
 /** `[event id, subject, metric, kind, event time, value]`; a binary value is 1 or 0. */
@@ -36,6 +40,8 @@ export interface LedgerBatch {
   readonly exposures: readonly ExposureRow[];
   readonly outcomes: readonly OutcomeRow[];
   readonly assignments: readonly AssignmentRow[];
+  /** What the plan says of the metrics; left out: nothing is declared. */
+  readonly metrics?: MetricSpecs;
 }
 
 /** The binary metric that Error events are outcomes of, in the arm of the subject's first exposure. */
@@ -68,7 +74,21 @@ export interface BatchBuilder {
  * builder.add(event);
  * await ledger.record(builder.build());
  */
-export const batchBuilder = (ref: ExperimentRef): BatchBuilder => {
+export const batchBuilder = (
+  ref: ExperimentRef,
+  plan?: { readonly metrics: MetricSpecs; readonly dimensions: readonly Dimension[] },
+): BatchBuilder => {
+  const dimensions = plan?.dimensions ?? [];
+  const dimensionsOf = dimensionReader(dimensions);
+  /** As short as it can be: most are of a server, and of experiments without dimensions. */
+  const exposureRow = (id: string, payload: Exposure, time: number, sender: Sender): ExposureRow => {
+    const { subjectId, variantKey, epoch, attributes } = payload;
+    if (dimensions.length > 0)
+      return [id, subjectId, variantKey, epoch, time, sender === "browser", dimensionsOf(attributes)];
+    return sender === "browser"
+      ? [id, subjectId, variantKey, epoch, time, true]
+      : [id, subjectId, variantKey, epoch, time];
+  };
   const exposures: ExposureRow[] = [];
   const outcomes: OutcomeRow[] = [];
   const assignments: AssignmentRow[] = [];
@@ -79,11 +99,7 @@ export const batchBuilder = (ref: ExperimentRef): BatchBuilder => {
       switch (eventType) {
         case "Exposure":
           characters += payload.subjectId.length + payload.variantKey.length + 60;
-          exposures.push(
-            sender === "browser"
-              ? [eventId, payload.subjectId, payload.variantKey, payload.epoch, timeOf(event), true]
-              : [eventId, payload.subjectId, payload.variantKey, payload.epoch, timeOf(event)],
-          );
+          exposures.push(exposureRow(event.eventId, payload, timeOf(event), sender));
           return;
         case "Outcome":
           characters += payload.subjectId.length + payload.metric.length + 80;
@@ -91,8 +107,7 @@ export const batchBuilder = (ref: ExperimentRef): BatchBuilder => {
             eventId,
             payload.subjectId,
             payload.metric,
-            // A duration is a number of milliseconds, and counted as one.
-            payload.kind === "duration" ? "continuous" : payload.kind,
+            payload.kind,
             timeOf(event),
             Number(payload.value),
           ]);
@@ -120,6 +135,6 @@ export const batchBuilder = (ref: ExperimentRef): BatchBuilder => {
     get characters() {
       return characters;
     },
-    build: () => ({ ref, exposures, outcomes, assignments }),
+    build: () => ({ ref, exposures, outcomes, assignments, ...(plan === undefined ? {} : { metrics: plan.metrics }) }),
   };
 };

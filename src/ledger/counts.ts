@@ -12,7 +12,7 @@ export interface ArmCount {
 export interface ArmTotal {
   readonly variant: string;
   readonly epoch: number;
-  /** Subjects of the arm that have a value; the denominator of the metric is the arm's subjects, not this. */
+  /** Subjects of the arm that have a value; unless the metric says otherwise the denominator is the arm's subjects. */
   readonly observed: number;
   readonly sum: string;
   readonly sumOfSquares: string;
@@ -26,6 +26,33 @@ export interface MetricTotals {
   readonly unexposed: number;
 }
 
+/** Sums of the products of two metrics' values of one subject, by arm: `sum` is Σxy. */
+export interface ProductTotals {
+  /** Metric keys, `kind:name`. */
+  readonly left: string;
+  readonly right: string;
+  readonly arms: readonly ArmTotal[];
+}
+
+/** Counts of a part of the subjects. */
+export interface SliceCounts {
+  readonly arms: readonly ArmCount[];
+  readonly metrics: readonly MetricTotals[];
+  readonly products: readonly ProductTotals[];
+}
+
+/** Subjects by a value of a declared dimension at their first exposure. */
+export interface DimensionCounts extends SliceCounts {
+  readonly dimension: string;
+  readonly value: string;
+}
+
+/** Subjects by the day of their first exposure, UTC. */
+export interface DayCounts extends SliceCounts {
+  /** `2026-11-25` */
+  readonly day: string;
+}
+
 /** The sequential test of one epoch with a look at every stored checkpoint that changed it. */
 export interface CheckpointLooks {
   readonly epoch: number;
@@ -34,6 +61,8 @@ export interface CheckpointLooks {
   readonly logBayesFactor: number;
   /** Running minimum of 1 / Bayes factor over all looks, at most 1. */
   readonly pValue: number;
+  /** The looks themselves where they were asked for, thinned out to at most 500: [minute since 1970, p]. */
+  readonly series?: readonly (readonly [minute: number, pValue: number])[];
 }
 
 /** The sequential test with a look after every subject, in order of first exposure. */
@@ -54,14 +83,38 @@ export interface LedgerCounts {
   readonly crossovers: number;
   /** Distinct outcome events. */
   readonly outcomes: number;
+  /** Outcomes that waited too long for an exposure, and were dropped. */
+  readonly dropped: number;
   /** Everything that arrived, duplicates by redelivery or resending included. */
   readonly received: number;
   readonly metrics: readonly MetricTotals[];
+  readonly products: readonly ProductTotals[];
   /** Of each epoch whose plan was given. Checkpoints themselves stay in the ledger: there may be very many. */
   readonly checkpointLooks: readonly CheckpointLooks[];
   /** Present when asked for, given the plan of the one epoch that was counted, and unless there are too many subjects. */
   readonly subjectLooks?: SubjectLooks;
+  readonly shards: number;
+  /** Share of the subjects whose outcomes are counted by the present definitions; below 1 while they are counted anew. */
+  readonly recounted: number;
+  /** Present when asked for. */
+  readonly parts?: CountedParts;
 }
+
+export interface CountedParts {
+  readonly days: readonly DayCounts[];
+  readonly dimensions: readonly DimensionCounts[];
+  /** Crossovers, in the arms of their first exposures. */
+  readonly crossovers: SliceCounts;
+  /** For each window: subjects whose window had closed. */
+  readonly matured: readonly MaturedCounts[];
+}
+
+export interface MaturedCounts extends SliceCounts {
+  /** When the window closes, ms after the first exposure. */
+  readonly to: number;
+}
+
+export const emptySlice: SliceCounts = { arms: [], metrics: [], products: [] };
 
 /** What a ledger answers before its first event. */
 export const emptyCounts: LedgerCounts = {
@@ -70,7 +123,11 @@ export const emptyCounts: LedgerCounts = {
   repeats: 0,
   crossovers: 0,
   outcomes: 0,
+  dropped: 0,
   received: 0,
   metrics: [],
+  products: [],
   checkpointLooks: [],
+  shards: 1,
+  recounted: 1,
 };

@@ -101,6 +101,30 @@ export const multiplyDecimals = (a: Decimal, b: Decimal): Decimal => {
   return normalized(left.units * right.units, left.scale + right.scale);
 };
 
+/** -1, 0 or 1. */
+const compareDecimals = (a: Decimal, b: Decimal): number => {
+  if (typeof a === "number" && typeof b === "number") return Math.sign(a - b);
+  const difference = subtractDecimals(a, b);
+  const units = typeof difference === "number" ? difference : difference.units;
+  return units > 0 ? 1 : units < 0 ? -1 : 0;
+};
+
+/** The larger one; the second of two equal ones. */
+export const maxDecimal = (a: Decimal, b: Decimal): Decimal => (compareDecimals(a, b) > 0 ? a : b);
+
+/**
+ * A decimal divided by a whole number above 0, rounded half away from 0 to so many places: one function of the exact
+ * quotient, so the order in which its parts were added cannot show.
+ */
+export const quotientDecimal = (value: Decimal, divisor: number, places: number): Decimal => {
+  const { units, scale } = scaled(value);
+  const numerator = units * powerOfTen(Math.max(0, places - scale)) * 2n;
+  const denominator = BigInt(divisor) * powerOfTen(Math.max(0, scale - places));
+  const magnitude = (numerator < 0n ? -numerator : numerator) / denominator;
+  const rounded = (magnitude + 1n) / 2n;
+  return normalized(numerator < 0n ? -rounded : rounded, places);
+};
+
 export const squareDecimal = (value: Decimal): Decimal => multiplyDecimals(value, value);
 
 /**

@@ -5,12 +5,11 @@
  */
 import type { Envelope, Exposure } from "../events/envelope.ts";
 import { plannedShares } from "../evaluation/allocation.ts";
-import type { Configuration } from "../experiment.ts";
+import type { DeclaredMetric, Dimension } from "../experiment.ts";
 import { plannedVariants } from "../governance/evolve.ts";
 import type { ExperimentState } from "../governance/state.ts";
 import type { EpochPlan } from "./ground.ts";
-
-export type DeclaredMetric = NonNullable<Configuration["metrics"]>[number];
+import { type MetricSpecs, metricSpecs } from "./metric-spec.ts";
 
 export interface LedgerPlan {
   /** Rises with every change of the experiment's state: of two plans the one with the higher revision is newer. */
@@ -23,6 +22,7 @@ export interface LedgerPlan {
   readonly digests: readonly string[];
   /** Of the live content, in its order. */
   readonly metrics: readonly DeclaredMetric[];
+  readonly dimensions: readonly Dimension[];
 }
 
 /** The planned ratio of the live epoch: of the live content, or of the newest before the first start. */
@@ -55,11 +55,14 @@ export const planOf = ({
       ...new Set([...(live === null ? [] : [live.digest]), ...[...approved, ...written].map(({ digest }) => digest)]),
     ],
     metrics: (live ?? latest).configuration.metrics ?? [],
+    dimensions: (live ?? latest).configuration.dimensions ?? [],
   };
 };
 
 /** A plan made ready for many questions. */
 export interface PlanCheck {
+  /** How its events are counted. */
+  readonly counting: { readonly metrics: MetricSpecs; readonly dimensions: readonly Dimension[] };
   /** Why the event cannot be counted; undefined when it can. */
   problemOf(event: Envelope): string | undefined;
 }
@@ -72,7 +75,14 @@ const quoted = (text: string): string => JSON.stringify(text.length > 80 ? `${te
  *
  * @example planCheck(plan).problemOf(exposure) // "epoch 7 is not an epoch of this experiment"
  */
-export const planCheck = ({ epochs, digests, version: newest }: LedgerPlan): PlanCheck => {
+export const planCheck = ({
+  revision,
+  epochs,
+  digests,
+  version: newest,
+  metrics,
+  dimensions,
+}: LedgerPlan): PlanCheck => {
   const arms = new Map(
     epochs.map(({ epoch, arms: planned }) => [epoch, new Set(planned.map(({ variant }) => variant))]),
   );
@@ -89,7 +99,16 @@ export const planCheck = ({ epochs, digests, version: newest }: LedgerPlan): Pla
     if (version !== undefined && (version < 1 || version > newest)) return `there is no version ${version}`;
     return undefined;
   };
+  const signed = new Set(metrics.filter(({ negative }) => negative === true).map(({ name }) => name));
   return {
-    problemOf: (event) => (event.eventType === "Exposure" ? exposureProblem(event.payload) : undefined),
+    counting: { metrics: metricSpecs(revision, metrics), dimensions },
+    problemOf(event) {
+      if (event.eventType === "Exposure") return exposureProblem(event.payload);
+      if (event.eventType !== "Outcome") return undefined;
+      const { kind, value, metric } = event.payload;
+      return kind === "continuous" && value < 0 && !signed.has(metric)
+        ? `a negative value of ${metric}, which does not say negative: true`
+        : undefined;
+    },
   };
 };

@@ -2,7 +2,8 @@
 import type { MetricKind } from "../experiment.ts";
 import { limits } from "../limits.ts";
 import type { ExposureRow, OutcomeRow } from "./batch.ts";
-import { addDecimals, type Decimal, decimalOf } from "./decimal.ts";
+import { addDecimals, type Decimal, decimalOf, maxDecimal, quotientDecimal } from "./decimal.ts";
+import type { MetricSpec } from "./metric-spec.ts";
 
 /** The earliest exposure to one variant. */
 export interface VariantSeen {
@@ -15,6 +16,18 @@ export interface VariantSeen {
 /** The smallest (event time, event id, variant, epoch): it decides the subject's arm and epoch for good. */
 export interface FirstExposure extends VariantSeen {
   readonly epoch: number;
+  /** Values of the declared dimensions at that exposure, each `name=value`. */
+  readonly dimensions: readonly string[];
+}
+
+/** What is kept of a subject's values of one metric: enough to go on from, whatever the aggregate is. */
+export interface MetricState {
+  /** Any (1 or 0), sum, maximum or last value. */
+  readonly value: Decimal;
+  /** How many values; of means only. */
+  readonly count?: number;
+  /** Of the last value: event time and id. */
+  readonly at?: readonly [time: number, id: string];
 }
 
 export interface SubjectState {
@@ -30,8 +43,8 @@ export interface SubjectState {
    * own. At most {@link variantsMax}: the earliest ones, because "the k smallest" is a function of the set too.
    */
   readonly variants: readonly VariantSeen[] | null;
-  /** Exact total by {@link metricKey}: any (1 or 0) of a binary metric, the sum of the others. */
-  readonly totals: ReadonlyMap<string, Decimal>;
+  /** By {@link metricKey}: values inside the metric's window. While there is no exposure, all that have come. */
+  readonly totals: ReadonlyMap<string, MetricState>;
 }
 
 export const newSubject: SubjectState = { first: null, variants: null, totals: new Map() };
@@ -81,9 +94,14 @@ const withTrusted = (
   trusted: FirstExposure | null,
 ): SubjectState => (same(trusted, first) ? { first, variants, totals } : { first, trusted, variants, totals });
 
+const noDimensions: readonly string[] = [];
+
 /** The subject after one exposure; the same object when nothing changes, as with every ordinary repeat. */
-export const expose = (state: SubjectState, [id, , variant, epoch, time, fromBrowser]: ExposureRow): SubjectState => {
-  const exposure = { variant, time, id, epoch };
+export const expose = (
+  state: SubjectState,
+  [id, , variant, epoch, time, fromBrowser, dimensions = noDimensions]: ExposureRow,
+): SubjectState => {
+  const exposure = { variant, time, id, epoch, dimensions };
   const before = trustedFirst(state);
   const trusted = fromBrowser === true ? before : earlier(before, exposure);
   const first = earlier(state.first, exposure);
@@ -97,10 +115,51 @@ export const expose = (state: SubjectState, [id, , variant, epoch, time, fromBro
   return withTrusted(first, variants, state.totals, trusted);
 };
 
-/** A subject's total after one more value. */
-export const addValue = (total: Decimal | undefined, [, , , kind, , value]: OutcomeRow): Decimal => {
-  if (kind === "binary") return total === 1 || value !== 0 ? 1 : 0;
-  return addDecimals(total ?? 0, decimalOf(value));
+/** Inside the window of a subject that was first exposed at this time. */
+export const isInWindow = ({ from, to }: MetricSpec, exposed: number, time: number): boolean =>
+  time >= exposed + from && (to === null || time < exposed + to);
+
+/** A subject's values of one metric after one more. */
+export const addValue = (
+  state: MetricState | undefined,
+  { aggregate }: MetricSpec,
+  [id, , , , time, number]: OutcomeRow,
+): MetricState => {
+  const value = decimalOf(number);
+  switch (aggregate) {
+    case "any":
+      return state?.value === 1 || number !== 0 ? yes : no;
+    case "sum":
+      return { value: addDecimals(state?.value ?? 0, value) };
+    case "max":
+      return { value: state === undefined ? value : maxDecimal(state.value, value) };
+    case "mean":
+      return { value: addDecimals(state?.value ?? 0, value), count: (state?.count ?? 0) + 1 };
+    case "last": {
+      const [at, by] = state?.at ?? [-Infinity, ""];
+      return state === undefined || time > at || (time === at && id > by) ? { value, at: [time, id] } : state;
+    }
+    default:
+      return aggregate satisfies never;
+  }
+};
+
+const yes: MetricState = { value: 1 };
+const no: MetricState = { value: 0 };
+
+/** Decimals of a subject's mean: it has to have an end, and rounding one exact quotient is blind to the order. */
+const meanDecimals = 12;
+
+/** The one value that a subject has, whatever the cap. A mean alone has a count. */
+export const wholeValue = ({ value, count }: MetricState): Decimal =>
+  count === undefined ? value : quotientDecimal(value, count, meanDecimals);
+
+/** The one value that a subject has. */
+export const valueOf = (state: MetricState, { cap }: MetricSpec): Decimal => {
+  const whole = wholeValue(state);
+  if (cap === null) return whole;
+  const most = decimalOf(cap);
+  return maxDecimal(whole, most) === most ? whole : most;
 };
 
 /** Exposures to variants other than the first one's: each is one crossing. */

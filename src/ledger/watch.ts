@@ -15,7 +15,7 @@ import {
   squareDecimal,
   subtractDecimals,
 } from "./decimal.ts";
-import { metricKey, type SubjectState, trustedFirst } from "./subject.ts";
+import { metricKey, type SubjectState, trustedFirst, wholeValue } from "./subject.ts";
 
 const WatchedMetricSchema = v.object({
   metric: v.string(),
@@ -115,7 +115,7 @@ export const foldWatch = ({ epoch, since, metrics }: Watch, known: WatchCounts =
       const raw = state.totals.get(key);
       const tally = arm.totals[place];
       if (raw === undefined || tally === undefined) continue;
-      const total = cappedDecimal(raw, metrics[place]?.cap);
+      const total = cappedDecimal(wholeValue(raw), metrics[place]?.cap);
       tally.observed += sign;
       tally.sum = combine(tally.sum, total);
       tally.sumOfSquares = combine(tally.sumOfSquares, squareDecimal(total));

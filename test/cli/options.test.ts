@@ -68,7 +68,7 @@ describe("parseOutcome", () => {
 
   test.each([
     ["buy", "--outcome buy names no kind: --outcome buy:binary|count|continuous"],
-    ["buy:binry", "the kind is one of binary, count, continuous; did you mean binary?"],
+    ["buy:binry", "the kind is one of binary, count, continuous, duration; did you mean binary?"],
     ["total sales:count", "give it one: --outcome METRIC=total sales:count"],
     ["bad name=x:count", "cannot be the name of a metric"],
     [":count", "names no kind"],

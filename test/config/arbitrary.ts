@@ -250,6 +250,52 @@ const start = instant("2026-01-01T00:00:00Z", "2026-12-31T00:00:00Z");
 const end = instant("2027-01-02T00:00:00Z", "2027-12-31T00:00:00Z");
 const schedule = fc.oneof(fc.record({ start }), fc.record({ end }), fc.record({ start, end }));
 
+const window = fc.oneof(
+  fc.record({ from: fc.constantFrom("0s", "1h"), to: fc.constantFrom("2h", "P7D") }, { requiredKeys: [] }),
+  fc.constant({ open: true as const }),
+);
+/** Of one kind each; a guardrail on another kind than its metric has is an error, so those have binary ones beside them. */
+const metricDetails = fc.oneof(
+  fc.record({ kind: fc.constant("binary" as const), window }, { requiredKeys: ["kind"] }),
+  fc.record({ kind: fc.constant("binary" as const), minimumDetectableEffect: fc.constantFrom(0.01, 5) }),
+);
+const measures = distinctNames.chain((names) =>
+  fc.array(metricDetails, { minLength: names.length, maxLength: names.length }).map((details) =>
+    names.flatMap((metric, index) => {
+      const detail = details[index];
+      return detail === undefined ? [] : [{ ...detail, name: metric }];
+    }),
+  ),
+);
+
+const dimensions = distinctNames.chain((names) =>
+  fc
+    .array(
+      fc.uniqueArray(
+        prose.filter((value) => value !== "" && !value.startsWith("(") && value.length <= 64),
+        { minLength: 1, maxLength: 3 },
+      ),
+      {
+        minLength: names.length,
+        maxLength: names.length,
+      },
+    )
+    .map((values) => names.map((attribute, index) => ({ attribute, values: values[index] ?? ["a"] }))),
+);
+
+const plan = fc.record(
+  {
+    hypothesis: prose,
+    primary: name,
+    effect: fc.constantFrom(0.01, 2),
+    alpha: fc.constantFrom(0.01, 0.05),
+    sample: fc.integer({ min: 1, max: 1e9 }),
+    looks: fc.integer({ min: 1, max: 100 }),
+    end: fc.constantFrom("2026-12-15", "2026-12-15T09:00:00Z"),
+  },
+  { requiredKeys: [] },
+);
+
 const experiment = fc.record(
   {
     name,
@@ -263,7 +309,9 @@ const experiment = fc.record(
     targeting,
     surfaces: distinctNames,
     exclusion: fc.record({ group: name }),
-    metrics: distinctNames.map((names) => names.map((metric) => ({ name: metric, kind: "binary" as const }))),
+    metrics: measures,
+    dimensions,
+    plan,
     ramp,
     guardrails: fc.array(guardrail, { maxLength: 2 }),
     autoStop: fc.array(
@@ -501,6 +549,7 @@ const dataPlane = fc.record(
       },
       { requiredKeys: [] },
     ),
+    ledger: fc.record({ shards: fc.constantFrom(1, 2, 16, 256) }, { requiredKeys: [] }),
   },
   { requiredKeys: [] },
 );

@@ -56,11 +56,13 @@ const keywords: Readonly<Record<string, Keyword>> = {
   oneOf: (rule, value, root) => list(rule).filter((option) => accepts(option, value, root)).length === 1,
   pattern: (rule, value) => typeof value !== "string" || new RegExp(String(rule), "u").test(value),
   format: (rule, value) => {
+    if (rule === "date") return typeof value !== "string" || /^\d{4}-\d{2}-\d{2}$/.test(value);
     if (rule !== "date-time") throw new TypeError(`unknown format ${String(rule)}`);
     return typeof value !== "string" || !Number.isNaN(Date.parse(value));
   },
   minLength: (rule, value) => typeof value !== "string" || value.length >= Number(rule),
   maxLength: (rule, value) => typeof value !== "string" || value.length <= Number(rule),
+  exclusiveMinimum: (rule, value) => typeof value !== "number" || value > Number(rule),
   minimum: (rule, value) => typeof value !== "number" || value >= Number(rule),
   maximum: (rule, value) => typeof value !== "number" || value <= Number(rule),
   minItems: (rule, value) => list(value).length >= Number(rule) || !Array.isArray(value),

@@ -66,7 +66,7 @@ describe("a valid configuration", () => {
 
   test("{} takes every default, and so does each empty section", () => {
     const empty = loadDsl("{}", { file: "dsl" });
-    const sections = loadDsl("governance: {}\ndataPlane: { batching: {}, sampling: {} }\nexperiments: []", {
+    const sections = loadDsl("governance: {}\ndataPlane: { batching: {}, sampling: {}, ledger: {} }\nexperiments: []", {
       file: "dsl",
     });
     expect(empty).toEqual({
@@ -95,6 +95,7 @@ describe("a valid configuration", () => {
           batching: { maxEvents: 100, maxBytes: 65_536, interval: "1s" },
           sampling: { rate: 1 },
           events: { exposures: true, outcomes: true, assignments: true, errors: true, signals: true },
+          ledger: { shards: 1 },
         },
         experiments: [],
       },

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { accumulate } from "../../src/ledger/accumulate.ts";
 import type { ExposureRow, OutcomeRow } from "../../src/ledger/batch.ts";
 import type { Crossing } from "../../src/ledger/crossover.ts";
+import { metricSpecs, type MetricSpecs, noSpecs, specLookUp } from "../../src/ledger/metric-spec.ts";
 import { crossingsOf } from "../../src/ledger/subject.ts";
 import { memoryLedger } from "./memory-ledger.ts";
 import { deliveriesOf, referenceCounts, referenceCrossings, rowsArbitrary } from "./reference.ts";
@@ -31,6 +32,15 @@ const value = (n: number, subject: string, amount: number, kind: OutcomeRow[3] =
 
 const settledBefore = Math.floor(Date.parse("2026-11-21T08:02:00Z") / 60_000);
 
+const plain = {
+  isCounted: () => false,
+  outcomesOf: () => new Map(),
+  settledBefore: 0,
+  specOf: specLookUp(noSpecs),
+  products: [],
+  slicing: { daysBefore: 0 },
+};
+
 describe("accumulate", () => {
   test("any order, repetition and split of the same events gives the counts of the set", () => {
     fc.assert(
@@ -41,6 +51,63 @@ describe("accumulate", () => {
       }),
       { numRuns: 2_000 },
     );
+  });
+
+  test("so it does whatever the windows, aggregates and caps of the metrics are", () => {
+    const spec = fc.record({
+      aggregate: fc.constantFrom("sum" as const, "max" as const, "last" as const),
+      from: fc.constantFrom(-300_000, 0, 20_000, 60_000),
+      to: fc.constantFrom(100_000, 200_000, 604_800_000, null),
+      cap: fc.constantFrom(null, 0.5, 100, 500),
+    });
+    const specs = fc
+      .tuple(spec, spec, fc.record({ from: fc.constantFrom(-300_000, 40_000), to: fc.constantFrom(80_000, null) }))
+      .map(([count, continuous, window]): MetricSpecs => ({
+        revision: 1,
+        specs: [
+          ["binary:purchase", { ...window, aggregate: "any", cap: null }],
+          ["continuous:rounds", continuous],
+          ["count:rounds", { ...count, aggregate: "sum" }],
+        ],
+        products: [],
+      }));
+    fc.assert(
+      fc.property(delivered, specs, ([rows, deliveries], declared) => {
+        const ledger = memoryLedger(settledBefore, declared);
+        for (const batch of deliveries) ledger.record(batch);
+        expect(ledger.counts()).toEqual(referenceCounts(rows, specLookUp(declared)));
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test("a mean is one exact quotient, whatever the order: 1/3 of ten thirds and one", () => {
+    const declared = metricSpecs(1, [{ name: "m", kind: "continuous", aggregate: "mean", negative: true }]);
+    const values = [0.1, 0.2, 0.7, -1.5, 2].map((amount, n) => value(n, "s", amount, "continuous"));
+    for (const order of [values, values.toReversed(), [...values.slice(2), ...values.slice(0, 2)]]) {
+      const ledger = memoryLedger(0, declared);
+      ledger.record({ exposures: [shown(1, "s", "a", 5)], outcomes: [] });
+      for (const outcome of order) ledger.record({ exposures: [], outcomes: [outcome] });
+      expect(ledger.counts().metrics[0]?.arms[0]?.sum).toBe("0.3");
+    }
+    const thirds = memoryLedger(0, declared);
+    const outcomes = [1, 0, 0].map((amount, n) => value(n, "s", amount, "continuous"));
+    thirds.record({ exposures: [shown(1, "s", "a", 5)], outcomes });
+    expect(thirds.counts().metrics[0]?.arms[0]?.sum).toBe("0.333333333333");
+  });
+
+  test("an earlier exposure opens the window earlier, and closes it earlier", () => {
+    const declared = metricSpecs(1, [{ name: "m", kind: "count", window: { from: "1s", to: "10s" } }]);
+    const at = (n: number, time: number): OutcomeRow => [id(n), "s", "m", "count", time, 10 ** n];
+    const outcomes = [at(0, 999), at(1, 1_000), at(2, 9_999), at(3, 10_000), at(4, 14_999), at(5, 15_000)];
+    const ledger = memoryLedger(0, declared);
+    ledger.record({ exposures: [shown(1, "s", "a", 5_000)], outcomes });
+    expect(ledger.counts().metrics[0]?.arms[0]?.sum).toBe("11100");
+    ledger.record({ exposures: [shown(2, "s", "a", 0)], outcomes: [] });
+    expect(ledger.counts().metrics[0]?.arms[0]?.sum).toBe("110");
+    // None is left in the window: the subject has no value any more.
+    ledger.record({ exposures: [shown(3, "s", "a", -50_000)], outcomes: [] });
+    expect(ledger.counts().metrics[0]?.arms ?? []).toEqual([]);
   });
 
   test("crossings are those of the set", () => {
@@ -130,12 +197,9 @@ describe("accumulate", () => {
   });
 
   test("ordinary repeats change no subject", () => {
-    const first = accumulate(
-      { subjects: new Map(), outcomeIds: new Set(), settledBefore: 0 },
-      { exposures: [shown(1, "s", "a", 5)], outcomes: [] },
-    );
+    const first = accumulate({ ...plain, subjects: new Map() }, { exposures: [shown(1, "s", "a", 5)], outcomes: [] });
     const again = accumulate(
-      { subjects: first.subjects, outcomeIds: new Set(), settledBefore: 0 },
+      { ...plain, subjects: first.subjects },
       { exposures: [shown(2, "s", "a", 6), shown(1, "s", "a", 5)], outcomes: [] },
     );
     expect(again).toMatchObject({ subjects: new Map(), arms: [], crossovers: 0 });

@@ -2,8 +2,11 @@
 import { metricKinds } from "../../src/experiment.ts";
 import { accumulate, type ArmChange } from "../../src/ledger/accumulate.ts";
 import { addDecimals, type Decimal, decimalText } from "../../src/ledger/decimal.ts";
+import { type MetricSpecs, noSpecs, specLookUp } from "../../src/ledger/metric-spec.ts";
+import { everybody } from "../../src/ledger/slices.ts";
+import type { OutcomeRow } from "../../src/ledger/batch.ts";
 import { decodeTotals, decodeVariants, encodeTotals, encodeVariants } from "../../src/ledger/stored-subject.ts";
-import type { SubjectState } from "../../src/ledger/subject.ts";
+import { metricKey, type SubjectState } from "../../src/ledger/subject.ts";
 import type { Rows, SetCounts } from "./reference.ts";
 
 interface Totals {
@@ -17,7 +20,8 @@ const byPlace = (a: { epoch: number; variant: string }, b: { epoch: number; vari
   a.epoch - b.epoch || (a.variant < b.variant ? -1 : 1);
 
 /** States go through their stored form, as they do in SQL. `settledBefore` is the watermark, in minutes since 1970. */
-export const memoryLedger = (settledBefore: number) => {
+export const memoryLedger = (settledBefore: number, specs: MetricSpecs = noSpecs) => {
+  const outcomesOf = new Map<string, OutcomeRow[]>();
   const subjects = new Map<string, SubjectState>();
   const exposureIds = new Set<string>();
   const outcomeIds = new Set<string>();
@@ -26,7 +30,7 @@ export const memoryLedger = (settledBefore: number) => {
   const totals = new Map<string, Map<string, Totals>>();
   const unexposed = new Map<string, number>();
   let crossovers = 0;
-  const addArm = ({ epoch, variant, subjects: change, settled, recent, totals: changes }: ArmChange): void => {
+  const addArm = ({ epoch, variant, subjects: change, settled, recent, slices }: ArmChange): void => {
     const key = JSON.stringify([epoch, variant]);
     const before = arms.get(key) ?? { epoch, variant, subjects: 0, settled: 0, recent: 0 };
     arms.set(key, {
@@ -35,7 +39,7 @@ export const memoryLedger = (settledBefore: number) => {
       settled: before.settled + settled,
       recent: before.recent + [...recent.values()].reduce((sum, one) => sum + one, 0),
     });
-    for (const [metric, more] of changes) {
+    for (const [metric, more] of slices.get(everybody)?.totals ?? []) {
       const byArm = totals.get(metric) ?? new Map<string, Totals>();
       const old = byArm.get(key) ?? nothing;
       byArm.set(key, {
@@ -51,15 +55,36 @@ export const memoryLedger = (settledBefore: number) => {
     arms,
     record(batch: Rows): void {
       for (const [id] of batch.exposures) exposureIds.add(id);
-      const folded = accumulate({ subjects, outcomeIds, settledBefore }, batch);
+      const folded = accumulate(
+        {
+          subjects,
+          isCounted: ([id, subject]) => outcomeIds.has(`${id} ${subject}`),
+          outcomesOf: (names) => new Map(names.map((name) => [name, outcomesOf.get(name) ?? []])),
+          settledBefore,
+          specOf: specLookUp(specs),
+          products: specs.products,
+          slicing: { daysBefore: 0 },
+        },
+        batch,
+      );
       for (const [subject, state] of folded.subjects) {
         subjects.set(subject, {
           first: state.first,
           variants: decodeVariants(encodeVariants(state.variants)),
-          totals: decodeTotals(encodeTotals(state.totals)),
+          totals: decodeTotals(
+            encodeTotals(state.totals, (key) => key),
+            (key) => key,
+          ),
         });
       }
-      for (const [id] of folded.outcomes) outcomeIds.add(id);
+      for (const outcome of folded.outcomes) {
+        outcomeIds.add(`${outcome[0]} ${outcome[1]}`);
+        const key = metricKey(outcome[2], outcome[3]);
+        unexposed.set(key, unexposed.get(key) ?? 0);
+        const own = outcomesOf.get(outcome[1]);
+        if (own === undefined) outcomesOf.set(outcome[1], [outcome]);
+        else own.push(outcome);
+      }
       for (const [metric, change] of folded.unexposed) unexposed.set(metric, (unexposed.get(metric) ?? 0) + change);
       for (const arm of folded.arms) addArm(arm);
       crossovers += folded.crossovers;

@@ -89,5 +89,5 @@ describe.skipIf(!has)("real data", () => {
     ]);
     for (const [, , variant] of exposures) fold.observe(variant);
     expect(fold.result().pValue).toBeCloseTo(0.774019, 6);
-  });
+  }, 60_000);
 });

@@ -3,10 +3,18 @@
  * the SQL must agree with, bit for bit. Also the events that the properties are tried on.
  */
 import * as fc from "fast-check";
-import { type MetricKind, metricKinds } from "../../src/experiment.ts";
+import { metricKinds } from "../../src/experiment.ts";
 import type { ExposureRow, OutcomeRow } from "../../src/ledger/batch.ts";
 import type { LedgerCounts, MetricTotals } from "../../src/ledger/counts.ts";
-import { addDecimals, type Decimal, decimalOf, decimalText, squareDecimal } from "../../src/ledger/decimal.ts";
+import {
+  addDecimals,
+  type Decimal,
+  decimalNumber,
+  decimalOf,
+  decimalText,
+  squareDecimal,
+} from "../../src/ledger/decimal.ts";
+import { clockSkewMs, defaultWindowMs, type MetricSpec, noSpecs, specLookUp } from "../../src/ledger/metric-spec.ts";
 
 export interface Rows {
   readonly exposures: readonly ExposureRow[];
@@ -19,27 +27,49 @@ const distinct = <Row extends readonly [string, ...unknown[]]>(rows: readonly Ro
   ...new Map(rows.map((row) => [row[0], row])).values(),
 ];
 
-const totalOf = (kind: MetricKind, values: readonly number[]): Decimal =>
-  kind === "binary"
-    ? values.some((value) => value === 1)
-      ? 1
-      : 0
-    : values.reduce<Decimal>((sum, value) => addDecimals(sum, decimalOf(value)), 0);
+/** A subject's value by the plainest reading of its definition; undefined where no outcome is in the window. */
+const totalOf = (events: readonly OutcomeRow[], spec: MetricSpec, exposed: number): Decimal | undefined => {
+  const inside = events
+    .filter(([, , , , time]) => time >= exposed + spec.from && (spec.to === null || time < exposed + spec.to))
+    .toSorted((a, b) => a[4] - b[4] || byText(a[0], b[0]));
+  const values = inside.map((event) => decimalOf(event[5]));
+  const last = values.at(-1);
+  if (last === undefined) return undefined;
+  const sum = values.reduce<Decimal>(addDecimals, 0);
+  const value = {
+    any: () => (values.includes(1) ? 1 : 0),
+    sum: () => sum,
+    max: () => values.reduce((a, b) => (decimalNumber(a) >= decimalNumber(b) ? a : b)),
+    last: () => last,
+    mean: () => {
+      throw new Error("the reference has no mean: it would round as the code does, or otherwise");
+    },
+  }[spec.aggregate]();
+  return spec.cap !== null && decimalNumber(value) > spec.cap ? decimalOf(spec.cap) : value;
+};
+
+/** An event id counts once for its subject. */
+const distinctOf = (rows: readonly OutcomeRow[]): readonly OutcomeRow[] => [
+  ...new Map(rows.map((row) => [`${row[0]} ${row[1]}`, row])).values(),
+];
 
 const sumOf = (values: readonly Decimal[]): string => decimalText(values.reduce<Decimal>(addDecimals, 0));
 
 /** All counts that are a function of the set of events. */
 export type SetCounts = Pick<LedgerCounts, "arms" | "exposures" | "repeats" | "crossovers" | "outcomes" | "metrics">;
 
-export const referenceCounts = (rows: Rows): SetCounts => {
+export const referenceCounts = (rows: Rows, specOf: (key: string) => MetricSpec = specLookUp(noSpecs)): SetCounts => {
   const exposures = distinct(rows.exposures);
-  const outcomes = distinct(rows.outcomes);
+  const outcomes = distinctOf(rows.outcomes);
   const exposuresOf = Map.groupBy(
     exposures.toSorted((a, b) => a[4] - b[4] || byText(a[0], b[0])),
     ([, subject]) => subject,
   );
   const firstOf = new Map(
-    [...exposuresOf].map(([subject, [first]]) => [subject, { variant: first?.[2] ?? "", epoch: first?.[3] ?? 0 }]),
+    [...exposuresOf].map(([subject, [first]]) => [
+      subject,
+      { variant: first?.[2] ?? "", epoch: first?.[3] ?? 0, time: first?.[4] ?? 0 },
+    ]),
   );
   const arms = Map.groupBy(firstOf, ([, { variant, epoch }]) => JSON.stringify([epoch, variant]));
   const metrics = Map.groupBy(outcomes, ([, , metric, kind]) => JSON.stringify([metric, kind]));
@@ -59,14 +89,14 @@ export const referenceCounts = (rows: Rows): SetCounts => {
       .map((events): MetricTotals => {
         const metric = events[0]?.[2] ?? "";
         const kind = events[0]?.[3] ?? "binary";
-        const totals = [...Map.groupBy(events, ([, subject]) => subject)].map(([subject, own]) => ({
-          arm: firstOf.get(subject),
-          total: totalOf(
-            kind,
-            own.map((event) => event[5]),
-          ),
-        }));
-        const exposed = totals.flatMap(({ arm, total }) => (arm === undefined ? [] : [{ ...arm, total }]));
+        const spec = specOf(`${kind}:${metric}`);
+        const totals = [...Map.groupBy(events, ([, subject]) => subject)].map(([subject, own]) => {
+          const arm = firstOf.get(subject);
+          return { arm, total: arm === undefined ? undefined : totalOf(own, spec, arm.time) };
+        });
+        const exposed = totals.flatMap(({ arm, total }) =>
+          arm === undefined || total === undefined ? [] : [{ ...arm, total }],
+        );
         return {
           metric,
           kind,
@@ -79,7 +109,7 @@ export const referenceCounts = (rows: Rows): SetCounts => {
               sumOfSquares: sumOf(own.map(({ total }) => squareDecimal(total))),
             }))
             .toSorted((a, b) => a.epoch - b.epoch || byText(a.variant, b.variant)),
-          unexposed: totals.length - exposed.length,
+          unexposed: totals.filter(({ arm }) => arm === undefined).length,
         };
       })
       .toSorted((a, b) => byText(a.metric, b.metric) || byText(a.kind, b.kind)),
@@ -105,9 +135,12 @@ export const referenceCrossings = (rows: Rows): readonly string[] =>
 /** Few subjects, variants, times and epochs, so that everything that can meet does meet. */
 const subject = fc.constantFrom("u1", "u2", "u3", "u:4/%'", "__proto__", "ünï☃", "💡");
 const variant = fc.constantFrom("control", "treatment", "b:1", "constructor");
-const time = fc
-  .integer({ min: 0, max: 12 })
-  .map((step) => Date.parse("2026-11-21T08:00:00Z") + step * 20_000 + (step % 3));
+const eight = Date.parse("2026-11-21T08:00:00Z");
+const time = fc.oneof(
+  fc.integer({ min: 0, max: 12 }).map((step) => eight + step * 20_000 + (step % 3)),
+  // At the edges of the window of whoever is first exposed at eight, and of whoever is a little later.
+  fc.constantFrom(eight - clockSkewMs - 1, eight - clockSkewMs, eight + defaultWindowMs - 1, eight + defaultWindowMs),
+);
 const value = fc.oneof(
   fc.integer({ min: -5, max: 1_000 }),
   fc.constantFrom(0.1, 0.2, 0.3, -0.7, 1e15, 999_999_999_999_999, 1e-9, 123_456.789, 2 ** 40 + 0.5),
@@ -133,8 +166,8 @@ const outcome = fc
   ]);
 
 export const rowsArbitrary: fc.Arbitrary<Rows> = fc.record({
-  exposures: fc.array(exposure, { maxLength: 30 }),
-  outcomes: fc.array(outcome, { maxLength: 30 }),
+  exposures: fc.uniqueArray(exposure, { maxLength: 30, selector: ([id]) => id }),
+  outcomes: fc.uniqueArray(outcome, { maxLength: 30, selector: ([id]) => id }),
 });
 
 /** The same events in some other order, some of them several times, split into some batches. */

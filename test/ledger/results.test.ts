@@ -1,7 +1,13 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { looksAtCheckpoints } from "../../src/ledger/checkpoint-looks.ts";
-import type { ArmCount, CheckpointLooks, LedgerCounts, MetricTotals } from "../../src/ledger/counts.ts";
+import {
+  type ArmCount,
+  type CheckpointLooks,
+  emptyCounts,
+  type LedgerCounts,
+  type MetricTotals,
+} from "../../src/ledger/counts.ts";
 import { addDecimals, decimalOf, decimalText, squareDecimal, type Decimal } from "../../src/ledger/decimal.ts";
 import type { EpochPlan } from "../../src/ledger/ground.ts";
 import { results } from "../../src/ledger/results.ts";
@@ -12,14 +18,8 @@ import { cookieCats, cookieCatsAbsent } from "../science/cookie-cats.ts";
 const arm = (variant: string, subjects: number, epoch = 1): ArmCount => ({ variant, epoch, subjects });
 
 const countsOf = (arms: readonly ArmCount[], more: Partial<LedgerCounts> = {}): LedgerCounts => ({
+  ...emptyCounts,
   arms,
-  exposures: 0,
-  repeats: 0,
-  crossovers: 0,
-  outcomes: 0,
-  received: 0,
-  metrics: [],
-  checkpointLooks: [],
   ...more,
 });
 

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { accumulate } from "../../src/ledger/accumulate.ts";
 import type { ExposureRow, OutcomeRow } from "../../src/ledger/batch.ts";
 import { addDecimals, type Decimal, decimalOf, decimalText, squareDecimal } from "../../src/ledger/decimal.ts";
+import { noSpecs, specLookUp } from "../../src/ledger/metric-spec.ts";
 import { decodeTrusted, encodeTrusted } from "../../src/ledger/stored-subject.ts";
 import { metricKey, newSubject, type SubjectState, trustedFirst } from "../../src/ledger/subject.ts";
 import { foldWatch, mergeWatchCounts, type Watch, type WatchCounts, watchKey } from "../../src/ledger/watch.ts";
@@ -85,17 +86,28 @@ const reference = (all: Batches): WatchCounts => {
 /** As the ledger does it: a batch at a time, states and counts through their stored form. */
 const followed = (all: Batches): { counts: WatchCounts; subjects: ReadonlyMap<string, SubjectState> } => {
   const subjects = new Map<string, SubjectState>();
-  const outcomeIds = new Set<string>();
+  const counted = new Map<string, OutcomeRow[]>();
   let counts: WatchCounts = { arms: [] };
   for (const batch of all) {
-    const folded = accumulate({ subjects, outcomeIds, settledBefore: 0 }, batch);
+    const folded = accumulate(
+      {
+        subjects,
+        isCounted: ([id, subject]) => counted.get(subject)?.some(([known]) => known === id) === true,
+        outcomesOf: (names) => new Map(names.map((name) => [name, counted.get(name) ?? []])),
+        settledBefore: 0,
+        specOf: specLookUp(noSpecs),
+        products: [],
+        slicing: { daysBefore: 0 },
+      },
+      batch,
+    );
     const fold = foldWatch(watch, counts);
     for (const [subject, after] of folded.subjects) {
       fold.observe(subjects.get(subject) ?? newSubject, after);
       const { trusted: _trusted, ...rest } = after;
       subjects.set(subject, { ...rest, ...decodeTrusted(encodeTrusted(after)) });
     }
-    for (const [id] of folded.outcomes) outcomeIds.add(id);
+    for (const outcome of folded.outcomes) counted.set(outcome[1], [...(counted.get(outcome[1]) ?? []), outcome]);
     counts = fold.counts();
   }
   return { counts, subjects };

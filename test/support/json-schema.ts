@@ -9,7 +9,7 @@ const schemasIn = (value: unknown): readonly Schema[] => (Array.isArray(value) ?
 const words = (text: string): readonly string[] => text.trim().split(/\s+/);
 const known = new Set(
   words(`$ref type properties required additionalProperties propertyNames items prefixItems enum const anyOf oneOf allOf
-    not pattern format minLength maxLength minItems maxItems minimum maximum minProperties maxProperties description
+    not pattern format minLength maxLength minItems maxItems minimum exclusiveMinimum maximum minProperties maxProperties description
     default examples title`),
 );
 
@@ -76,7 +76,9 @@ export const mismatches = (
   }
   if (
     typeof value === "number" &&
-    (value < number(schema, "minimum", -Infinity) || value > number(schema, "maximum", Infinity))
+    (value < number(schema, "minimum", -Infinity) ||
+      value <= number(schema, "exclusiveMinimum", -Infinity) ||
+      value > number(schema, "maximum", Infinity))
   )
     fail("range");
   if (Array.isArray(value)) {

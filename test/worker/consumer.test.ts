@@ -280,6 +280,7 @@ describe("what the authority does not know", () => {
     version: 1,
     digests: ["d"],
     metrics: [],
+    dimensions: [],
   });
 
   /** An authority that says what it is told to, and counts how often it is asked. */

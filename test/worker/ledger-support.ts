@@ -3,7 +3,10 @@ import { runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import type { ExposureRow, OutcomeRow } from "../../src/ledger/batch.ts";
 import { type ExperimentRef, refKey } from "../../src/scope.ts";
+import type { CountsOptions } from "../../src/http/dependencies.ts";
+import { emptyCounts, type LedgerCounts } from "../../src/ledger/counts.ts";
 import { type Ledger, openLedger } from "../../worker/ledger.ts";
+import { type Coordinator, createCoordinator, mergedCounts } from "../../worker/ledger-shards.ts";
 
 export const noon = Date.parse("2026-11-21T12:00:00Z");
 
@@ -19,7 +22,7 @@ export const stubOf = (ref: ExperimentRef) => env.LEDGERS.getByName(refKey(ref))
 /** Runs `work` on a ledger over the object's real storage. */
 export const withLedger = <Result>(
   ref: ExperimentRef,
-  work: (ledger: Ledger, clock: { now: number }, state: DurableObjectState) => Result,
+  work: (ledger: Ledger, clock: { now: number }, state: DurableObjectState) => Result | Promise<Result>,
 ): Promise<Result> =>
   runInDurableObject(stubOf(ref), (_object, state) => {
     const clock = { now: noon };
@@ -29,6 +32,31 @@ export const withLedger = <Result>(
       state,
     );
   });
+
+/** What the one shard of a ledger counts, without waiting; no look is taken. */
+export const countsOf = (ledger: Ledger, options: CountsOptions = {}, at = noon): LedgerCounts => {
+  const rows = ledger.rows(options);
+  return rows === null ? emptyCounts : mergedCounts(ledger, [rows], 1, options, at);
+};
+
+/** The first shard of a ledger that has no other. */
+export const coordinated = (ledger: Ledger, clock: { readonly now: number }): Coordinator =>
+  createCoordinator({
+    ledger,
+    ref: () => null,
+    other: (shard) => {
+      throw new RangeError(`there is no shard ${shard}`);
+    },
+    handOver: () => Promise.resolve(true),
+    now: () => clock.now,
+  });
+
+/** Does what the alarm does. */
+export const rings = async (ledger: Ledger, clock: { readonly now: number }): Promise<number | null> => {
+  const next = ledger.tick();
+  await coordinated(ledger, clock).look();
+  return next;
+};
 
 /** A UUIDv7-like id; ids of one kind that differ in `n` differ. */
 export const idOf = (n: number): string => `019aa5b6-0000-7000-8000-${n.toString(16).padStart(12, "0")}`;

@@ -1,4 +1,3 @@
-import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, test } from "vitest";
 import type { Watch } from "../../src/ledger/watch.ts";
 import { openLedger } from "../../worker/ledger.ts";
@@ -92,20 +91,5 @@ describe("what guardrails look at", () => {
     const stub = stubOf(ref);
     await stub.record({ ref, exposures: [shown(1, "a", "control", noon)], outcomes: [], assignments: [] });
     expect(armsOf(await stub.watched(watch))).toEqual([["control", 1, "0", "0"]]);
-  });
-});
-
-test("tables of the version before get what they lack, and lose nothing", () => {
-  const ref = newRef();
-  return runInDurableObject(stubOf(ref), (_object, { storage }) => {
-    const ledger = openLedger(storage, () => noon);
-    ledger.record({ ref, exposures: [shown(1, "a", "control", noon)], outcomes: [], assignments: [] });
-    storage.sql.exec("ALTER TABLE subjects DROP COLUMN trusted");
-    storage.sql.exec("DROP TABLE watches");
-    storage.sql.exec("UPDATE ledger SET schema_version = 2");
-    const opened = openLedger(storage, () => noon);
-    expect(armsOf(opened.watched(watch))).toEqual([["control", 1, "0", "0"]]);
-    opened.record({ ref, exposures: [shown(2, "b", "control", noon)], outcomes: [], assignments: [] });
-    expect(armsOf(opened.watched(watch))).toEqual([["control", 2, "0", "0"]]);
   });
 });

@@ -1,14 +1,14 @@
 /** The Worker that the tests of this directory run in: the classes under test, and a consumer on a real local queue. */
 import { refKey } from "../../src/scope.ts";
 import { consume } from "../../worker/consumer.ts";
-import type { LedgerObject } from "../../worker/ledger-object.ts";
+import type { LedgerEnv } from "../../worker/env.ts";
 
 export { LedgerObject } from "../../worker/ledger-object.ts";
 export { RegistryObject } from "../../worker/registry-object.ts";
 export { HistoryObject } from "./history-object.ts";
 
 interface Env {
-  readonly LEDGERS: DurableObjectNamespace<LedgerObject>;
+  readonly LEDGERS: LedgerEnv["LEDGERS"];
   readonly DEAD_LETTERS: Queue;
 }
 

@@ -123,7 +123,9 @@ export const resultsRoutes = (dependencies: Dependencies) =>
           ...(looks === "subject" ? { looks } : {}),
         });
         if (looks === "subject") checkSubjects(counts);
-        const kinds = Object.fromEntries((measured.configuration.metrics ?? []).map(({ name, kind }) => [name, kind]));
+        const kinds = Object.fromEntries(
+          (measured.configuration.metrics ?? []).flatMap(({ name, kind }) => (kind === "ratio" ? [] : [[name, kind]])),
+        );
         return context.json({
           experimentName: ref.experiment,
           state: state.lifecycle,
