@@ -1,10 +1,11 @@
+import type { LedgerEnv } from "../../worker/env.ts";
 import type { LedgerObject } from "../../worker/ledger-object.ts";
 import type * as main from "./main.ts";
 
 declare global {
   namespace Cloudflare {
     interface Env {
-      LEDGERS: DurableObjectNamespace<LedgerObject>;
+      LEDGERS: DurableObjectNamespace<LedgerObject> & LedgerEnv["LEDGERS"];
       EVENTS: Queue<string>;
       DEAD_LETTERS: Queue;
     }

@@ -5,6 +5,7 @@ import type { ExposureRow, OutcomeRow } from "../../src/ledger/batch.ts";
 import { type ExperimentRef, refKey } from "../../src/scope.ts";
 import type { CountsOptions } from "../../src/http/dependencies.ts";
 import { emptyCounts, type LedgerCounts } from "../../src/ledger/counts.ts";
+import type { LedgerEnv } from "../../worker/env.ts";
 import { type Ledger, openLedger } from "../../worker/ledger.ts";
 import { type Coordinator, createCoordinator, mergedCounts } from "../../worker/ledger-shards.ts";
 
@@ -16,6 +17,9 @@ export const newRef = (): ExperimentRef => {
   made += 1;
   return { tenant: "default", environment: "default", experiment: `experiment-${made}` };
 };
+
+/** Without what the generated types make of its answers. */
+export const ledgers: LedgerEnv["LEDGERS"] = env.LEDGERS;
 
 export const stubOf = (ref: ExperimentRef) => env.LEDGERS.getByName(refKey(ref));
 
