@@ -13,7 +13,7 @@ import { readEvent, readState } from "../../src/governance/stored.ts";
 import type { ExperimentRef, Scope } from "../../src/scope.ts";
 
 /** Of 0001 and what came after it: `migrations/postgres/` ends in this. */
-export const schemaVersion = 1;
+export const schemaVersion = 2;
 
 const PeopleText = v.pipe(
   v.nullable(v.string()),
