@@ -49,15 +49,38 @@ export const d1Store = (options: D1StoreOptions): GovernanceStore => {
   const { database, name = "d1" } = options;
 
   const prepared = ([sql, ...values]: sqlite.Query): D1Statement => database.prepare(sql).bind(...values);
-  const batch = (queries: readonly sqlite.Query[]): Promise<readonly sqlite.Rows[]> =>
-    database.batch(queries.map(prepared));
+  /** Looked at with the first batch that succeeds, and not again while this store lives. */
+  let isSchemaKnown = false;
+
+  const batch = async (queries: readonly sqlite.Query[]): Promise<readonly sqlite.Rows[]> => {
+    if (isSchemaKnown) return database.batch(queries.map(prepared));
+    try {
+      const [, ...answers] = await database.batch([sqlite.schemaGuard, ...queries].map(prepared));
+      isSchemaKnown = true;
+      return answers;
+    } catch (error) {
+      if (sqlite.isSchemaRefusal(error)) await refuseOtherSchema();
+      throw error;
+    }
+  };
+
+  const refuseOtherSchema = async (): Promise<void> => {
+    const [rows] = await database.batch([prepared(sqlite.schemaVersionQuery)]);
+    const found = sqlite.firstOf(sqlite.VersionRow, rows)?.version ?? 0;
+    if (found > sqlite.schemaVersion) throw sqlite.schemaTooNew(found, sqlite.schemaVersion);
+    if (found < sqlite.schemaVersion)
+      throw new ProvisoError(
+        "store-unavailable",
+        `the database has schema version ${found}, and this version of Proviso needs ${sqlite.schemaVersion}: migrations have not been applied`,
+      );
+  };
 
   /** Reads, and writes that are the same however often they happen. */
   const run = async (what: string, queries: readonly sqlite.Query[]): Promise<readonly sqlite.Rows[]> => {
     try {
       return await batch(queries);
     } catch (cause) {
-      throw unavailable(what, cause);
+      throw cause instanceof ProvisoError ? cause : unavailable(what, cause);
     }
   };
 
@@ -97,6 +120,7 @@ export const d1Store = (options: D1StoreOptions): GovernanceStore => {
           await batch(sqlite.commitQueries(ref, commit));
           return { ok: true };
         } catch (error) {
+          if (error instanceof ProvisoError) throw error;
           const result = await explain(ref, commit, error);
           if (result !== null) return result;
           if (!isRefusal(error)) throw unavailable("say what became of the commit", error);

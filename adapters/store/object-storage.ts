@@ -1,8 +1,7 @@
 /** The SQLite database inside a Durable Object: the part of it that is used, and its migrations. */
 import * as v from "valibot";
-import { ProvisoError } from "../../src/errors.ts";
 import { splitStatements } from "./migrate.ts";
-import { type Query, type Rows, rowsOf } from "./sqlite.ts";
+import { type Query, type Rows, rowsOf, schemaTooNew } from "./sqlite.ts";
 
 /** The part of a Durable Object's `ctx.storage` that is used. */
 export interface ObjectStorage {
@@ -32,12 +31,6 @@ export type SchemaCheck = (intent: "read" | "write") => boolean;
 export const runIn =
   ({ sql }: ObjectStorage) =>
   ([text, ...values]: Query): Rows => ({ results: sql.exec(text, ...values).toArray() });
-
-export const schemaTooNew = (found: number, known: number): ProvisoError =>
-  new ProvisoError(
-    "store-unavailable",
-    `the database has schema version ${found}, and this version of Proviso knows ${known}: a newer one has been here`,
-  );
 
 const createTable =
   "CREATE TABLE IF NOT EXISTS proviso_object_schema (part TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT, WITHOUT ROWID";

@@ -3,6 +3,7 @@
  * their values, and schemas of the rows that come back.
  */
 import * as v from "valibot";
+import { ProvisoError } from "../../src/errors.ts";
 import type { PersonalRef } from "../../src/governance/events.ts";
 import { readReceipt, type StorableCommit, type StorableEvent } from "../../src/governance/storable-commit.ts";
 import type {
@@ -67,6 +68,31 @@ export const firstOf = <Schema extends v.GenericSchema>(
 
 /** A statement and the values of its ?1, ?2 …; D1 wants exactly as many as the statement names. */
 export type Query = readonly [sql: string, ...values: (string | number | null)[]];
+
+/** Of the schema in `migrations/` that this code is written for: the number of the last file. */
+export const schemaVersion = 4;
+
+/**
+ * Fails for another schema than ours, and the statements behind it in a batch with it: a SELECT can only fail by what it
+ * is given to do, so it is given something that is no JSON.
+ */
+export const schemaGuard: Query = [
+  `SELECT CASE version WHEN ?1 THEN version ELSE json('schema') END AS version FROM proviso_schema WHERE one = 1`,
+  schemaVersion,
+];
+
+/** What a batch says that {@link schemaGuard} has stopped. */
+export const isSchemaRefusal = (error: unknown): boolean =>
+  error instanceof Error && error.message.includes("malformed JSON");
+
+export const schemaVersionQuery: Query = ["SELECT version FROM proviso_schema WHERE one = 1"];
+export const VersionRow = v.object({ version: v.number() });
+
+export const schemaTooNew = (found: number, known: number): ProvisoError =>
+  new ProvisoError(
+    "store-unavailable",
+    `the database has schema version ${found}, and this version of Proviso knows ${known}: a newer one has been here`,
+  );
 
 const experimentOf = ({ tenant, environment, experiment }: ExperimentRef) => [tenant, environment, experiment] as const;
 
