@@ -2,12 +2,14 @@
  * The Worker in this process, on embedded storage: the one place that says what `wrangler.toml` says, for Miniflare.
  * A test compares the two.
  */
-import { readdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import type * as MiniflareModule from "miniflare";
 import type { Log, Miniflare, MiniflareOptions } from "miniflare";
-import { migrate, type Migration } from "../adapters/store/migrate.ts";
+import { d1Store, type D1DatabaseLike } from "../adapters/store/d1.ts";
+import { type MigratableDatabase, migrate } from "../adapters/store/migrate.ts";
+import { sqliteMigrations } from "../adapters/store/sqlite-migrations.ts";
 import { type Dsl, loadDsl } from "../src/config/index.ts";
 import { CliFailure, messageOf } from "./failure.ts";
 import { dependencyVersion, packageRoot } from "./package-root.ts";
@@ -58,6 +60,8 @@ export interface EmbeddedOptions {
 export interface EmbeddedWorker {
   /** Origin without a slash at the end, e.g. `http://127.0.0.1:8787`. */
   readonly url: string;
+  /** Names of the migrations that this start applied to the database. */
+  readonly migrated: readonly string[];
   /** Starts the Worker anew with another DSL, on the same port and storage. Messages still in the queue are lost. */
   reload(dslText: string): Promise<void>;
   stop(): Promise<void>;
@@ -143,10 +147,42 @@ const readWorker = async (): Promise<string> => {
   }
 };
 
-const readMigrations = async (): Promise<readonly Migration[]> => {
-  const directory = join(packageRoot(), bindings.migrations);
-  const names = (await readdir(directory)).filter((name) => name.endsWith(".sql"));
-  return Promise.all(names.map(async (name) => ({ name, sql: await readFile(join(directory, name), "utf8") })));
+/** @throws ProvisoError when the database is of a newer version than this one */
+const bringUp = async (database: MigratableDatabase & D1DatabaseLike): Promise<readonly string[]> => {
+  const applied = await migrate(database, sqliteMigrations);
+  await d1Store({ database }).check();
+  return applied;
+};
+
+/**
+ * Brings the embedded database up without starting the Worker.
+ *
+ * @returns the names of the migrations that were applied
+ * @throws CliFailure when Miniflare is not installed, or the database is of a newer version
+ */
+export const migrateEmbedded = async (stateDirectory: string): Promise<readonly string[]> => {
+  const library = await loadMiniflare();
+  const started = keepingSignals(
+    () =>
+      new library.Miniflare(
+        library.convertV4MiniflareOptions({
+          name: bindings.name,
+          modules: true,
+          script: "",
+          cf: false,
+          resourcePersistencePath: stateDirectory,
+          compatibilityDate: bindings.compatibilityDate,
+          d1Databases: { [bindings.database.binding]: bindings.database.name },
+        }),
+      ),
+  );
+  try {
+    return await bringUp(await started.getD1Database(bindings.database.binding));
+  } catch (cause) {
+    throw new CliFailure(`the database could not be brought up: ${messageOf(cause)}`, { cause });
+  } finally {
+    await started.dispose();
+  }
 };
 
 /** Fails for a port that somebody has, with a sentence that says so. */
@@ -193,7 +229,7 @@ const keepingSignals = <Result>(work: () => Result): Result => {
  */
 export const startEmbedded = async (options: EmbeddedOptions): Promise<EmbeddedWorker> => {
   const { stateDirectory, environment, onLog } = options;
-  const [script, migrations] = [await readWorker(), await readMigrations()];
+  const script = await readWorker();
   if (options.port !== 0) await assertFree(options.port);
   const library = await loadMiniflare();
   const log = createLog(library, onLog);
@@ -241,9 +277,10 @@ export const startEmbedded = async (options: EmbeddedOptions): Promise<EmbeddedW
     const started = keepingSignals(() => new library.Miniflare(settingsFor(options.dslText, options.port)));
     runtime = started;
     const url = await started.ready;
-    await migrate(await started.getD1Database(bindings.database.binding), migrations);
+    const migrated = await bringUp(await started.getD1Database(bindings.database.binding));
     return {
       url: url.origin,
+      migrated,
       reload: async (dslText) => {
         await started.setOptions(settingsFor(dslText, Number(url.port)));
         await started.ready;

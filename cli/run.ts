@@ -11,6 +11,7 @@ import { erase } from "./commands/erase.ts";
 import { exportCommand } from "./commands/export.ts";
 import { importCommand } from "./commands/import.ts";
 import { key } from "./commands/key.ts";
+import { migrate } from "./commands/migrate.ts";
 import { replay } from "./commands/replay.ts";
 import { token } from "./commands/token.ts";
 import { validate } from "./commands/validate.ts";
@@ -34,6 +35,7 @@ const commands: readonly Command[] = [
   key,
   bundle,
 ];
+const commands: readonly Command[] = [dev, validate, migrate, replay, token, bundle];
 
 const overview = (): string => {
   const listed = commands.filter((command) => command.internal !== true);

@@ -99,6 +99,7 @@ state directory. Ctrl-C stops everything.`,
         const release = await markUsed(state.path, worker.url);
         context.err(describe(file, text, context));
         await firstAnswer(worker.url, context.signal);
+        for (const name of worker.migrated) context.err(`  schema ${name} applied\n`);
         context.err(`  state  ${state.name}\n`);
         context.out(`proviso dev is ready on ${worker.url} (Ctrl-C stops it)\n`);
         const stopWatching = reloadOnChange(file, text, worker, context);

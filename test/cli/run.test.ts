@@ -77,7 +77,7 @@ describe("help", () => {
 describe("wrong calls are refused with exit code 2", () => {
   test.each([
     ["replai", "unknown command replai; did you mean replay?"],
-    ["xyzzy", "unknown command xyzzy; there are dev, validate, replay"],
+    ["xyzzy", "unknown command xyzzy; there are dev, validate, migrate, replay"],
     ["validate", "name one file: proviso validate <file.yaml>"],
     ["validate a.yaml b.yaml", "name one file"],
     ["validate --jsno a.yaml", "unknown option --jsno; did you mean --json?"],

@@ -1,6 +1,6 @@
 /** Databases of another age: an older one is brought up with everything in it, a newer one is refused before it is touched. */
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { d1Store } from "../../../adapters/store/d1.ts";
 import { openHistory } from "../../../adapters/store/durable-object.ts";
 import { openRegistry } from "../../../adapters/store/durable-object-registry.ts";
@@ -16,6 +16,9 @@ import type { Commit } from "../../../src/governance/store.ts";
 import type { ExperimentRef } from "../../../src/scope.ts";
 import { after, author, creation, freshRef, next } from "../../support/governance.ts";
 import { openStorage } from "../../support/objects-world.ts";
+
+// Not a measurement: each test starts a database.
+vi.setConfig({ testTimeout: 60_000 });
 
 const closers: (() => Promise<void>)[] = [];
 afterEach(async () => {
