@@ -128,7 +128,7 @@ describe("a D1 database", () => {
     await database.prepare("UPDATE proviso_schema SET version = 99").run();
     const store = d1Store({ database });
     const ref = freshRef();
-    const refusal = { code: "store-unavailable", message: expect.stringContaining("schema version 99") };
+    const refusal = { code: "store-unavailable", message: expect.stringContaining("schema version 99") as unknown };
     await expect(store.commit(ref, creation(ref))).rejects.toMatchObject(refusal);
     await expect(store.load(ref)).rejects.toMatchObject(refusal);
     await expect(store.check()).rejects.toMatchObject(refusal);
@@ -193,7 +193,7 @@ describe("the database of an object", () => {
     expect(await historyIn(storage).commit(ref, creation(ref))).toEqual({ ok: true });
     storage.sql.exec("UPDATE proviso_object_schema SET version = 99 WHERE part = 'governance'");
     const history = historyIn(storage);
-    const refusal = { code: "store-unavailable", message: expect.stringContaining("schema version 99") };
+    const refusal = { code: "store-unavailable", message: expect.stringContaining("schema version 99") as unknown };
     await expect(history.load(ref)).rejects.toMatchObject(refusal);
     await expect(history.commit(ref, creation(ref))).rejects.toMatchObject(refusal);
     expect(storage.sql.exec("SELECT count(*) AS n FROM events").toArray()).toEqual([{ n: 2 }]);
