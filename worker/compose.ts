@@ -166,6 +166,7 @@ export const registryOf = (env: Pick<WorkerEnv, "EXPERIMENTS">, storage: ObjectS
   openRegistry({
     storage,
     holding: (question) => env.EXPERIMENTS.getByName(refKey(question.ref)).holding(question),
+    standing: (question) => env.EXPERIMENTS.getByName(refKey(question.ref)).standing(question),
   });
 
 /** Shards of ledgers by name. */

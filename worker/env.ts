@@ -1,6 +1,12 @@
 /** The bindings of the Worker, as `wrangler.toml` names them. Only `compose.ts` reads them. */
 import type { HistoryStub } from "../adapters/store/durable-object.ts";
-import type { Holding, HoldingQuestion, Registry } from "../adapters/store/durable-object-registry.ts";
+import type {
+  Holding,
+  HoldingQuestion,
+  Registry,
+  Report,
+  StandingQuestion,
+} from "../adapters/store/durable-object-registry.ts";
 import type { ErrorCode } from "../src/errors.ts";
 import type { ErasureRequest } from "../src/governance/erase.ts";
 import type { DeliveryTrouble } from "../src/delivery/outbox.ts";
@@ -32,8 +38,9 @@ export type Erasure =
 export interface ExperimentStub extends HistoryStub {
   /** On the memory store, whose one object has all of them. */
   list(scope: Scope, query?: ListQuery): Promise<ListPage>;
-  /** For the registry of the scope. */
+  /** For the registry of the scope, as is `standing`. */
   holding(question: HoldingQuestion): Promise<Holding>;
+  standing(question: StandingQuestion): Promise<Report>;
   execute(request: CommandRequest): Promise<CommandAnswer>;
   evaluate(question: DryRunRequest): Promise<DryRun | null>;
   erasePerson(request: ErasureRequest): Promise<Erasure>;

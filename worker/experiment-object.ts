@@ -2,7 +2,7 @@
 import { DurableObject } from "cloudflare:workers";
 import dslText from "../.proviso/proviso.yaml";
 import { answering, type History, type HistoryStub } from "../adapters/store/durable-object.ts";
-import type { Holding, HoldingQuestion } from "../adapters/store/durable-object-registry.ts";
+import type { Holding, HoldingQuestion, Report, StandingQuestion } from "../adapters/store/durable-object-registry.ts";
 import { memoryStore } from "../adapters/store/memory.ts";
 import { ProvisoError } from "../src/errors.ts";
 import { type CommandAnswer, type CommandRequest, createGovernor, type Governor } from "../src/governance/governor.ts";
@@ -97,8 +97,16 @@ export class ExperimentObject extends DurableObject<WorkerEnv> implements Experi
   }
 
   async holding(question: HoldingQuestion): Promise<Holding> {
-    if (this.#history === null) throw new TypeError("this object holds no claims of its own");
-    return this.#history.holding(question);
+    return this.#ownHistory().holding(question);
+  }
+
+  async standing(question: StandingQuestion): Promise<Report> {
+    return this.#ownHistory().standing(question);
+  }
+
+  #ownHistory(): History {
+    if (this.#history === null) throw new TypeError("this object keeps no history of its own");
+    return this.#history;
   }
 
   load(...args: Parameters<HistoryStub["load"]>): ReturnType<HistoryStub["load"]> {

@@ -1,6 +1,12 @@
 /** One Durable Object per scope that knows its experiments and who holds which claim. Named by `scopeKey` of the scope. */
 import { DurableObject } from "cloudflare:workers";
-import type { Registry, Report, Reservation, Reserved } from "../adapters/store/durable-object-registry.ts";
+import type {
+  Registry,
+  Report,
+  Reservation,
+  Reserved,
+  StandingQuestion,
+} from "../adapters/store/durable-object-registry.ts";
 import type { ListPage, ListQuery } from "../src/governance/store.ts";
 import type { Scope } from "../src/scope.ts";
 import { registryOf } from "./compose.ts";
@@ -20,6 +26,10 @@ export class RegistryObject extends DurableObject<WorkerEnv> implements Registry
 
   cancel(reservation: Pick<Reservation, "ref" | "attempt">): Promise<void> {
     return this.#registry.cancel(reservation);
+  }
+
+  mark(question: StandingQuestion): Promise<boolean> {
+    return this.#registry.mark(question);
   }
 
   report(report: Report): Promise<boolean> {

@@ -5,12 +5,16 @@
  *
  * Taking a claim crosses two objects, and either may die in between:
  *
- *     reserve (here, durable) → commit (in the experiment's object) → report (here: what it holds, and its snapshot)
+ *     reserve (here, durable) → commit (in the experiment's object) → report (here: what it holds)
  *
  * An experiment commits a claim only while its reservation stands here, and a reservation goes only when it is known
  * that its commit cannot happen any more, or that it has happened and is reported. So no claim is held twice. A
  * reservation or a holding in somebody's way is never believed: the object that has it is asked. So none is lost, however
- * long ago its owner died. `docs/stores.md` has the argument in full.
+ * long ago its owner died.
+ *
+ * The listing is not told of every commit. An experiment that is about to change leaves a mark, once; whoever lists asks
+ * those that are marked for their state, and takes the marks away. So a list has every commit that was answered before
+ * it, and an experiment that changes often costs the registry nothing. `docs/stores.md` has the argument in full.
  */
 import * as v from "valibot";
 import { ProvisoError } from "../../src/errors.ts";
@@ -45,6 +49,14 @@ export interface Report {
   readonly claims: readonly string[] | null;
   /** Its state; null when it has been reported already. */
   readonly snapshot: ReportedSnapshot | null;
+  /** The mark that this report settles; null when there is none. */
+  readonly mark: string | null;
+}
+
+/** Asks a marked experiment for its report, and tells it that this mark will be gone. */
+export interface StandingQuestion {
+  readonly ref: ExperimentRef;
+  readonly mark: string;
 }
 
 export interface ReportedSnapshot {
@@ -75,6 +87,12 @@ export interface Registry {
   reserve(reservation: Reservation): Promise<Reserved>;
   /** The attempt is over, and its commit did not happen. */
   cancel(reservation: Pick<Reservation, "ref" | "attempt">): Promise<void>;
+  /**
+   * From here on lists ask the experiment. `mark` is one of its own that it never used before.
+   *
+   * @returns false when too many are marked: it must report instead
+   */
+  mark(question: StandingQuestion): Promise<boolean>;
   /** @returns whether the claims are now known here as reported */
   report(report: Report): Promise<boolean>;
   list(scope: Scope, query?: ListQuery): Promise<ListPage>;
@@ -84,6 +102,8 @@ export interface RegistryOptions {
   readonly storage: ObjectStorage;
   /** Asks the object of an experiment; rejects when it does not answer. */
   readonly holding: (question: HoldingQuestion) => Promise<Holding>;
+  /** Like `holding`. */
+  readonly standing: (question: StandingQuestion) => Promise<Report>;
 }
 
 const schema = `
@@ -160,7 +180,21 @@ BEGIN
 END;
 `;
 
-const registrySchema: ObjectSchema = { registry: [schema] };
+/** Experiments that may have changed since they last reported. */
+const marks = `
+CREATE TABLE marks (
+  tenant TEXT NOT NULL,
+  environment TEXT NOT NULL,
+  experiment TEXT NOT NULL,
+  mark TEXT NOT NULL,
+  PRIMARY KEY (tenant, environment, experiment)
+) STRICT, WITHOUT ROWID;
+`;
+
+const registrySchema: ObjectSchema = { registry: [schema, marks] };
+
+/** A list asks every marked experiment, and a request may ask so many objects only. */
+const marksMax = 100;
 
 /** Holders that one reservation asks before it takes their word that they are faster. */
 const roundsMax = 100;
@@ -201,6 +235,7 @@ const suspectsQuery = (holder: ExperimentRef, claims: readonly string[]): Query 
   JSON.stringify(claims),
 ];
 
+const MarkRow = v.object({ experiment: v.string(), mark: v.string() });
 const SuspectRow = v.object({ claim: v.string(), attempt: v.nullable(v.string()) });
 const HolderRow = v.object({ claims_seq: v.number() });
 
@@ -245,7 +280,7 @@ const claimsQueries = (ref: ExperimentRef, claims: readonly string[]): readonly 
 ];
 
 /** The registry of one scope, over the storage of its object. */
-export const openRegistry = ({ storage, holding }: RegistryOptions): Registry => {
+export const openRegistry = ({ storage, holding, standing }: RegistryOptions): Registry => {
   const run = runIn(storage);
   const schemaOf = checkSchema(storage, registrySchema);
 
@@ -290,6 +325,30 @@ export const openRegistry = ({ storage, holding }: RegistryOptions): Registry =>
     return answer.held;
   };
 
+  const take = ({ ref, seq, claimsSeq, claims, snapshot, mark }: Report): boolean =>
+    storage.transactionSync(() => {
+      if (mark !== null) run([`DELETE FROM marks WHERE ${here} AND mark = ?4`, ...placeOf(ref), mark]);
+      if (snapshot !== null) for (const query of snapshotQueries(ref, snapshot)) run(query);
+      if (claimsSeq < claimsSeqOf(ref)) return false;
+      if (claims !== null) {
+        for (const query of claimsQueries(ref, claims)) run(query);
+        run(noteHolder(ref, claimsSeq));
+      }
+      // Attempts for places that the history has reached are decided, and what came of them is among the claims.
+      run([`DELETE FROM reservations WHERE ${here} AND seq <= ?4`, ...placeOf(ref), seq]);
+      return true;
+    });
+
+  /** One that does not answer stays marked, and is listed as it was last known: nobody can read more of it now. */
+  const askTheMarked = async ({ tenant, environment }: Scope): Promise<void> => {
+    const marked = rowsOf(MarkRow, run([`SELECT experiment, mark FROM marks WHERE ${inScope}`, tenant, environment]));
+    await Promise.allSettled(
+      marked.map(async ({ experiment, mark }) =>
+        take(await standing({ ref: { tenant, environment, experiment }, mark })),
+      ),
+    );
+  };
+
   return {
     async reserve(reservation) {
       schemaOf("write");
@@ -306,24 +365,29 @@ export const openRegistry = ({ storage, holding }: RegistryOptions): Registry =>
       if (schemaOf("read")) run(["DELETE FROM reservations WHERE attempt = ?1", attempt]);
     },
 
-    async report({ ref, seq, claimsSeq, claims, snapshot }) {
+    async mark({ ref, mark }) {
       schemaOf("write");
-      return storage.transactionSync(() => {
-        if (snapshot !== null) for (const query of snapshotQueries(ref, snapshot)) run(query);
-        if (claimsSeq < claimsSeqOf(ref)) return false;
-        if (claims !== null) {
-          for (const query of claimsQueries(ref, claims)) run(query);
-          run(noteHolder(ref, claimsSeq));
-        }
-        // Attempts for places that the history has reached are decided, and what came of them is among the claims.
-        run([`DELETE FROM reservations WHERE ${here} AND seq <= ?4`, ...placeOf(ref), seq]);
-        return true;
-      });
+      const written = run([
+        `INSERT INTO marks (tenant, environment, experiment, mark) SELECT ?1, ?2, ?3, ?4
+        WHERE EXISTS (SELECT 1 FROM marks WHERE ${here})
+          OR (SELECT count(*) FROM (SELECT 1 FROM marks WHERE ${inScope} LIMIT ?5)) < ?5
+        ON CONFLICT (tenant, environment, experiment) DO UPDATE SET mark = excluded.mark RETURNING mark`,
+        ...placeOf(ref),
+        mark,
+        marksMax,
+      ]);
+      return written.results.length > 0;
+    },
+
+    async report(report) {
+      schemaOf("write");
+      return take(report);
     },
 
     async list(scope, query) {
       const storable = storableListQuery(scope, query);
       if (!schemaOf("read")) return { items: [], next: null };
+      await askTheMarked(scope);
       return listPage(scope, storable, run(listQuery(scope, storable)), answerCharactersMax);
     },
   };

@@ -20,6 +20,7 @@ import {
   type Registry,
   registryUnavailable,
   type Report,
+  type StandingQuestion,
 } from "./durable-object-registry.ts";
 import { checkSchema, type ObjectSchema, type ObjectStorage, runIn } from "./object-storage.ts";
 import * as sqlite from "./sqlite.ts";
@@ -30,6 +31,8 @@ import { answerCharactersMax, readBackResult, sqliteReads } from "./sqlite-reads
 export interface History extends GovernanceStore {
   /** What it holds of these claims, once every attempt that is asked about is decided. */
   holding(question: HoldingQuestion): Promise<Holding>;
+  /** Everything the registry may want to know; the mark that it asks about is gone for both. */
+  standing(question: StandingQuestion): Promise<Report>;
   /** Tells the registry what it does not know yet: after a crash, or while the registry was away. */
   catchUp(ref: ExperimentRef): Promise<void>;
 }
@@ -140,6 +143,8 @@ export const openHistory = (options: HistoryOptions): History => {
   /** As in the table, with what has been told since; read once. */
   const standings = new Map<string, Standing>();
   const telling = new Map<string, Promise<void>>();
+  /** Marks that have been sent, with what became of them. While one is there the registry asks before it lists. */
+  const marks = new Map<string, { readonly mark: string; readonly sent: Promise<boolean> }>();
 
   const standingOf = (ref: ExperimentRef): Standing => {
     const key = refKey(ref);
@@ -156,7 +161,7 @@ export const openHistory = (options: HistoryOptions): History => {
   const heldAmong = (ref: ExperimentRef, claims: readonly string[]): readonly string[] =>
     sqlite.rowsOf(NameRow, run(heldQuery(ref, claims))).map(({ claim }) => claim);
 
-  const reportOf = (ref: ExperimentRef, standing: Standing): Report => {
+  const reportOf = (ref: ExperimentRef, standing: Standing, mark: string | null): Report => {
     const [snapshot] = sqlite.rowsOf(
       ReportedRow,
       run([`SELECT lifecycle, revision, revision_hash, state FROM snapshots WHERE ${here}`, ...placeOf(ref)]),
@@ -168,12 +173,17 @@ export const openHistory = (options: HistoryOptions): History => {
       claimsSeq: standing.claimsSeq,
       claims: standing.claimsSeq === standing.toldClaimsSeq ? null : claims.map(({ claim }) => claim),
       snapshot: standing.revision === standing.toldRevision ? null : (snapshot ?? null),
+      mark,
     };
   };
 
   const tellOnce = async (ref: ExperimentRef): Promise<void> => {
     const told = standingOf(ref);
-    const applied = await options.registry(ref).report(reportOf(ref, told));
+    const mark = marks.get(refKey(ref))?.mark ?? null;
+    const reported = reportOf(ref, told, mark);
+    // The report takes the mark away: whatever is committed from here on needs another.
+    marks.delete(refKey(ref));
+    const applied = await options.registry(ref).report(reported);
     const now = standingOf(ref);
     if (!applied && now.claimsSeq === told.claimsSeq)
       throw new TypeError(
@@ -200,13 +210,39 @@ export const openHistory = (options: HistoryOptions): History => {
   };
 
   /**
-   * Before anything of the experiment is shown, so that nobody who has seen a commit finds a listing without it. When the
-   * registry is away the experiment is shown all the same: the listing cannot be read then either.
+   * Leaves a mark in the registry, unless there is one: it is sent before the commit is written, and the commit is not
+   * answered before it has arrived.
+   *
+   * @returns false when the registry wants a report instead
    */
-  const tellIfPossible = async (ref: ExperimentRef): Promise<void> => {
+  const leaveMark = (ref: ExperimentRef): Promise<boolean> => {
+    const key = refKey(ref);
+    const known = marks.get(key);
+    if (known !== undefined) return known.sent;
+    const mark = id();
+    const forget = (): void => {
+      if (marks.get(key)?.mark === mark) marks.delete(key);
+    };
+    const sent = options
+      .registry(ref)
+      .mark({ ref, mark })
+      .then((isMarked) => {
+        if (!isMarked) forget();
+        return isMarked;
+      });
+    sent.catch(forget);
+    marks.set(key, { mark, sent });
+    return sent;
+  };
+
+  /**
+   * Before anything of the experiment is shown, so that nobody who has seen a commit finds a list without it. When the
+   * registry is away the experiment is shown all the same: nothing can be listed then either.
+   */
+  const cover = async (ref: ExperimentRef): Promise<void> => {
     if (isTold(standingOf(ref))) return;
     try {
-      await tell(ref);
+      if (!(await leaveMark(ref))) await tell(ref);
     } catch (error) {
       report(error);
     }
@@ -237,6 +273,12 @@ export const openHistory = (options: HistoryOptions): History => {
     return { ok: true };
   };
 
+  /** What must be under way before a commit that the registry must learn of. `cover` waits for the mark to arrive. */
+  const announce = async (ref: ExperimentRef): Promise<void> => {
+    await wake(ref);
+    leaveMark(ref).catch(() => undefined);
+  };
+
   /** Reserves what the experiment does not hold, commits, and gives back what it reserved in vain. */
   const writeWithClaims = async (
     ref: ExperimentRef,
@@ -256,7 +298,7 @@ export const openHistory = (options: HistoryOptions): History => {
         });
       if (!reserved.ok)
         return judge(ref, commit) ?? { ok: false, conflict: "claimed", claim: reserved.claim, holder: reserved.holder };
-      await wake(ref);
+      await announce(ref);
       const result = write(ref, commit);
       made = result.ok;
       return result;
@@ -276,7 +318,7 @@ export const openHistory = (options: HistoryOptions): History => {
       const missing = commit.take.filter((claim) => !held.has(claim));
       if (missing.length > 0) return writeWithClaims(ref, commit, missing);
     }
-    if (commit.snapshot !== null || commit.take.length + commit.release.length > 0) await wake(ref);
+    if (commit.snapshot !== null || commit.take.length + commit.release.length > 0) await announce(ref);
     return write(ref, commit);
   };
 
@@ -285,12 +327,12 @@ export const openHistory = (options: HistoryOptions): History => {
     name,
     async load(ref, query) {
       const loaded = await reads.load(ref, query);
-      await tellIfPossible(ref);
+      await cover(ref);
       return loaded;
     },
     async history(ref, query) {
       const page = await reads.history(ref, query);
-      await tellIfPossible(ref);
+      await cover(ref);
       return page;
     },
     list: (scope, query) => options.registry(scope).list(scope, query),
@@ -299,7 +341,7 @@ export const openHistory = (options: HistoryOptions): History => {
       const commit = storableCommit(ref, wanted);
       schemaOf("write");
       const result = await commitTo(ref, commit);
-      if (result.ok) await tellIfPossible(ref);
+      if (result.ok) await cover(ref);
       return result;
     },
 
@@ -312,6 +354,13 @@ export const openHistory = (options: HistoryOptions): History => {
       for (const attempt of attempts) await underway.get(attempt);
       if (!schemaOf("read")) return { claimsSeq: 0, held: [] };
       return { claimsSeq: standingOf(ref).claimsSeq, held: heldAmong(ref, claims) };
+    },
+
+    async standing({ ref, mark }) {
+      const key = refKey(ref);
+      if (marks.get(key)?.mark === mark) marks.delete(key);
+      // Whether this arrives is not known here: it holds everything, and the alarm reports once more.
+      return reportOf(ref, { ...standingOf(ref), toldRevision: 0, toldClaimsSeq: 0 }, mark);
     },
 
     async catchUp(ref) {

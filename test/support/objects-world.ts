@@ -174,6 +174,7 @@ export const objectsWorld = ({ scope, fault, pick, watch }: WorldOptions): World
         registry: () => ({
           reserve: (reservation) => send(self, registryOf, (api) => api.reserve(reservation)),
           cancel: (reservation) => send(self, registryOf, (api) => api.cancel(reservation)),
+          mark: (question) => send(self, registryOf, (api) => api.mark(question)),
           report: (report) => send(self, registryOf, (api) => api.report(report)),
           list: (where, query) => send(self, registryOf, (api) => api.list(where, query)),
         }),
@@ -205,6 +206,12 @@ export const objectsWorld = ({ scope, fault, pick, watch }: WorldOptions): World
             self,
             () => historyOf(question.ref.experiment),
             (api) => api.holding(question),
+          ),
+        standing: (question) =>
+          send(
+            self,
+            () => historyOf(question.ref.experiment),
+            (api) => api.standing(question),
           ),
       }),
     );
@@ -241,6 +248,7 @@ export const objectsWorld = ({ scope, fault, pick, watch }: WorldOptions): World
     registry: {
       reserve: (reservation) => send(null, registryOf, (api) => api.reserve(reservation)),
       cancel: (reservation) => send(null, registryOf, (api) => api.cancel(reservation)),
+      mark: (question) => send(null, registryOf, (api) => api.mark(question)),
       report: (report) => send(null, registryOf, (api) => api.report(report)),
       list: (where, query) => send(null, registryOf, (api) => api.list(where, query)),
     },

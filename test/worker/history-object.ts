@@ -1,6 +1,11 @@
 /** An experiment's object without a governor: only its history, as the product's object opens it. */
 import { DurableObject } from "cloudflare:workers";
-import type { Holding, HoldingQuestion } from "../../adapters/store/durable-object-registry.ts";
+import type {
+  Holding,
+  HoldingQuestion,
+  Report,
+  StandingQuestion,
+} from "../../adapters/store/durable-object-registry.ts";
 import { answering, type History, type HistoryStub, openHistory } from "../../adapters/store/durable-object.ts";
 import { type ExperimentRef, scopeKey } from "../../src/scope.ts";
 import { type Alarms, createAlarms } from "../../worker/alarms.ts";
@@ -44,6 +49,10 @@ export class HistoryObject extends DurableObject<Env> implements HistoryStub {
 
   holding(question: HoldingQuestion): Promise<Holding> {
     return this.#history.holding(question);
+  }
+
+  standing(question: StandingQuestion): Promise<Report> {
+    return this.#history.standing(question);
   }
 
   /** As the alarm would, now. */

@@ -76,6 +76,7 @@ describe("durable-object: objects that are gone from memory", () => {
         registry: () => ({
           ...registryObject(ref),
           reserve: (wanted) => registryObject(ref).reserve(wanted),
+          mark: died,
           report: died,
         }),
         id: () => crypto.randomUUID(),

@@ -5,6 +5,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Holding, type HoldingQuestion, openRegistry } from "../../../adapters/store/durable-object-registry.ts";
+import { openHistory } from "../../../adapters/store/durable-object.ts";
 import { verifyChain } from "../../../src/governance/chain.ts";
 import type { Commit, CommitResult } from "../../../src/governance/store.ts";
 import { readEvent } from "../../../src/governance/stored.ts";
@@ -97,14 +98,30 @@ const expectWhole = async (world: World): Promise<void> => {
   }
 };
 
+/** What a list shows, beside what the histories hold. */
+const expectListed = async (world: World): Promise<void> => {
+  const listing = world.registry.list(world.scope);
+  await world.settle();
+  const shown = (await listing).items.map(({ ref, snapshot }) => [ref.experiment, snapshot.revision]);
+  const there = world
+    .experiments()
+    .toSorted()
+    .flatMap((experiment) => world.rows(experiment, "SELECT experiment, revision FROM snapshots"));
+  expect(shown).toEqual(there.map(({ experiment, revision }) => [experiment, revision]));
+};
+
 /** The turns that matter: creating with a claim, two at once, giving back while another takes, taking again. */
-const story = async (world: World): Promise<readonly (CommitResult | null)[]> => {
+const story = async (
+  world: World,
+  afterEach: (world: World) => Promise<void> = () => Promise.resolve(),
+): Promise<readonly (CommitResult | null)[]> => {
   const [a, b] = [personOf(world, "a"), personOf(world, "b")];
   const results: (CommitResult | null)[] = [];
   const together = async (...acts: readonly Promise<CommitResult | null>[]): Promise<void> => {
     const all = Promise.all(acts);
     await world.settle();
     results.push(...(await all));
+    await afterEach(world);
   };
   await together(a.act({ take: ["x"] }), b.act({}));
   await together(a.act({ take: ["y"] }), b.act({ take: ["x", "y", "z"] }));
@@ -130,7 +147,7 @@ const first = (): number => 0;
 const run = async (
   fault: (step: number) => Fault | null,
   pick: (count: number) => number = first,
-  tell: typeof story = story,
+  tell: (world: World) => Promise<readonly (CommitResult | null)[]> = story,
 ): Promise<{ readonly steps: number; readonly results: readonly (CommitResult | null)[] }> => {
   const world = objectsWorld({ scope: freshScope(), fault, pick, watch: neverHeldTwice });
   const results = await tell(world);
@@ -154,6 +171,15 @@ describe("objects and their registry", () => {
       "ok",
       "ok",
     ]);
+  });
+
+  test("list every commit that was answered, without being told of each", async () => {
+    const { results } = await run(
+      () => null,
+      first,
+      (world) => story(world, expectListed),
+    );
+    expect(results).toHaveLength(10);
   });
 
   test.each(faults)(
@@ -200,6 +226,44 @@ describe("objects and their registry", () => {
   }, 600_000);
 });
 
+describe("an experiment, when messages overtake each other", () => {
+  test("leaves another mark when the one that it has sent was asked about before it was acknowledged", async () => {
+    const ref = { ...freshScope(), experiment: "a" };
+    const marks: { readonly mark: string; readonly acknowledge: () => void }[] = [];
+    let ids = 0;
+    const history = openHistory({
+      storage: openStorage(),
+      registry: () => ({
+        reserve: () => Promise.reject(new Error("nothing is claimed")),
+        cancel: () => Promise.resolve(),
+        report: () => Promise.reject(new Error("nothing is reported")),
+        list: () => Promise.resolve({ items: [], next: null }),
+        mark: ({ mark }) => {
+          const { promise, resolve } = Promise.withResolvers<boolean>();
+          marks.push({ mark, acknowledge: () => resolve(true) });
+          return promise;
+        },
+      }),
+      id: () => `mark-${(ids += 1)}`,
+      wake: () => Promise.resolve(),
+    });
+    const created = creation(ref);
+    const creating = history.commit(ref, created);
+    await expect.poll(() => marks.length).toBe(1);
+    const asked = await history.standing({ ref, mark: "mark-1" });
+    expect(asked).toMatchObject({ mark: "mark-1", snapshot: { revision: 1 } });
+    marks[0]?.acknowledge();
+    expect(await creating).toEqual({ ok: true });
+    const changing = history.commit(ref, next(after(created)));
+    await expect.poll(() => marks.map(({ mark }) => mark)).toEqual(["mark-1", "mark-2"]);
+    marks[1]?.acknowledge();
+    expect(await changing).toEqual({ ok: true });
+    // And none for what comes while that one stands.
+    expect(await history.commit(ref, next(after(next(after(created)))))).toMatchObject({ ok: false });
+    expect(marks).toHaveLength(2);
+  });
+});
+
 describe("a registry, when messages overtake each other", () => {
   /** With answers of holders prepared, one after another; `meanwhile` happens while the question is on its way. */
   const registry = (
@@ -216,6 +280,7 @@ describe("a registry, when messages overtake each other", () => {
         if (prepared === undefined) throw new Error("nobody expected this question");
         return prepared.answer;
       },
+      standing: () => Promise.reject(new Error("nobody is marked")),
     });
     const ref = (experiment: string): ExperimentRef => ({ ...scope, experiment });
     return {
@@ -223,7 +288,7 @@ describe("a registry, when messages overtake each other", () => {
       reserve: (experiment: string, attempt: string, seq: number, claims: readonly string[]) =>
         opened.reserve({ ref: ref(experiment), attempt, seq, claims }),
       report: (experiment: string, seq: number, claimsSeq: number, claims: readonly string[] | null) =>
-        opened.report({ ref: ref(experiment), seq, claimsSeq, claims, snapshot: null }),
+        opened.report({ ref: ref(experiment), seq, claimsSeq, claims, snapshot: null, mark: null }),
     };
   };
 

@@ -2,7 +2,7 @@
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { d1Store } from "../../../adapters/store/d1.ts";
-import { openHistory } from "../../../adapters/store/durable-object.ts";
+import { type History, openHistory } from "../../../adapters/store/durable-object.ts";
 import { openRegistry } from "../../../adapters/store/durable-object-registry.ts";
 import { migrate, splitStatements } from "../../../adapters/store/migrate.ts";
 import type { ObjectStorage } from "../../../adapters/store/object-storage.ts";
@@ -158,14 +158,16 @@ describe("the database of an object", () => {
   const historyIn = (storage: ObjectStorage) => {
     const registry = openRegistry({
       storage: openStorage(),
-      holding: () => Promise.reject(new Error("nobody holds anything")),
+      holding: (question) => history.holding(question),
+      standing: (question) => history.standing(question),
     });
-    return openHistory({
+    const history: History = openHistory({
       storage,
       registry: () => registry,
       id: () => crypto.randomUUID(),
       wake: () => Promise.resolve(),
     });
+    return history;
   };
 
   test("of the first version is brought up at its first use", async () => {
