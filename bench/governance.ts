@@ -149,6 +149,7 @@ const start = async (persistence: string): Promise<Running> => {
       durableObjects: {
         EXPERIMENTS: { className: "ExperimentObject", useSQLite: true },
         LEDGERS: { className: "LedgerObject", useSQLite: true },
+        SCOPES: { className: "ScopeObject", useSQLite: true },
         REGISTRIES: { className: "RegistryObject", useSQLite: true },
         RAW: { className: "RawObject", useSQLite: true },
       },

@@ -23,6 +23,7 @@ import { packageVersion } from "./package-root.ts";
 const commands: readonly Command[] = [
   dev,
   validate,
+  migrate,
   replay,
   token,
   verify,
@@ -35,7 +36,6 @@ const commands: readonly Command[] = [
   key,
   bundle,
 ];
-const commands: readonly Command[] = [dev, validate, migrate, replay, token, bundle];
 
 const overview = (): string => {
   const listed = commands.filter((command) => command.internal !== true);

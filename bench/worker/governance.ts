@@ -5,7 +5,7 @@ import type { Query } from "../../adapters/store/sqlite.ts";
 import handler from "../../worker/index.ts";
 import type { WorkerEnv } from "../../worker/env.ts";
 
-export { ExperimentObject, LedgerObject, RegistryObject } from "../../worker/index.ts";
+export { ExperimentObject, LedgerObject, RegistryObject, ScopeObject } from "../../worker/index.ts";
 
 interface Env extends WorkerEnv {
   readonly RAW: DurableObjectNamespace<RawObject>;
