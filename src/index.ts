@@ -45,6 +45,12 @@ export { auditRecord, auditText, type AuditRecord } from "./audit/record.ts";
 export { auditTrail, type AuditOptions, type AuditSink } from "./audit/sink.ts";
 export { createOutbox, type DeliveryTrouble, type Outbox, type OutboxOptions } from "./delivery/outbox.ts";
 export type { Delivery, Subscriber } from "./delivery/subscriber.ts";
+export { createMetrics, metricsType, type Metrics } from "./observe/metrics.ts";
+export { observers, type Attributes as ObservedAttributes, type Observer, type Operation } from "./observe/observer.ts";
+export { openTelemetryObserver } from "./observe/open-telemetry.ts";
+export { otlpObserver, type OtlpObserverOptions } from "./observe/otlp.ts";
+export { kvRules, type KvRulesOptions } from "./evaluation/kv-rules.ts";
+export { rulesKey } from "./evaluation/rules-key.ts";
 export { noticeKinds, noticeOf, type Notice, type NoticeKind, type Personal } from "./notices/notice.ts";
 export {
   webhookMemory,

@@ -1,4 +1,6 @@
 /** Puts the parts together. The only file that reads the environment's bindings. */
+import { waitUntil } from "cloudflare:workers";
+import { AsyncLocalStorage } from "node:async_hooks";
 import { uuidv7 } from "uuidv7";
 import type { AuditQueue } from "../adapters/audit/queue.ts";
 import { d1Store, type D1DatabaseLike } from "../adapters/store/d1.ts";
@@ -8,6 +10,9 @@ import type { ObjectStorage } from "../adapters/store/object-storage.ts";
 import { mirrorStore } from "../adapters/store/mirror.ts";
 import { type Dsl, loadDsl, type LocatedError } from "../src/config/index.ts";
 import type { Persistence } from "../src/config/persistence.ts";
+import { createMetrics } from "../src/observe/metrics.ts";
+import { type Observer, observers } from "../src/observe/observer.ts";
+import { otlpObserver } from "../src/observe/otlp.ts";
 import { createOutbox, type Outbox } from "../src/delivery/outbox.ts";
 import { parseDuration } from "../src/duration.ts";
 import { ProvisoError } from "../src/errors.ts";
@@ -47,7 +52,7 @@ import { createRouter } from "./ledger-router.ts";
 import { createPlanCache, type PlanCache } from "./plans.ts";
 import { openPostgres, type StorePlace } from "./postgres.ts";
 import { reportError, writeLine } from "./report.ts";
-import { type Deployment, subscribersOf } from "./subscribers.ts";
+import { checked, type Deployment, subscribersOf } from "./subscribers.ts";
 
 export type ReadDsl =
   | { readonly ok: true; readonly dsl: Dsl }
@@ -223,6 +228,32 @@ const policySetOf = ({ governance }: Dsl): PolicySet =>
     {},
   );
 
+/** Of this isolate: its objects and its requests add to one. */
+const metrics = createMetrics();
+
+/** Who watches the work, as the DSL says it: nobody, metrics, a collector of spans. */
+export const observerOf = (
+  env: WorkerEnv,
+  { governance: { telemetry } }: Dsl,
+  background: (work: Promise<unknown>) => void,
+): Observer => {
+  const { traces } = telemetry;
+  const kept = telemetry.metrics === "off" ? [] : [metrics];
+  if (traces === undefined) return observers(...kept);
+  const { url, authorizationSecret, service, sampling } = traces;
+  const path = "governance.telemetry.traces";
+  const headers =
+    authorizationSecret === undefined
+      ? {}
+      : { authorization: secretOf(env, authorizationSecret, `${path}.authorizationSecret`) };
+  const development = env.PROVISO_DEVELOPMENT === "true";
+  const scope = new AsyncLocalStorage<unknown>();
+  const spans = checked(path, () =>
+    otlpObserver({ url, headers, service, sampling, scope, background, report: reportError, development }),
+  );
+  return observers(...kept, spans);
+};
+
 export const governorOptions = (env: WorkerEnv, dsl: Dsl, store: GovernanceStore): GovernorOptions => ({
   store,
   policySet: policySetOf(dsl),
@@ -261,6 +292,7 @@ export const outboxOf = (
   dsl: Dsl,
   store: GovernanceStore,
   background: (work: Promise<unknown>) => void,
+  observer: Observer,
 ): Outbox | undefined => {
   const publish: RulePublisherOptions["publish"] = (ref, publication) => {
     const { tenant, environment } = ref;
@@ -277,6 +309,7 @@ export const outboxOf = (
     now: Date.now,
     random: Math.random,
     report: reportError,
+    observer,
     onTrouble: (trouble) => background(env.SCOPES.getByName(healthObject).noteTrouble(trouble).catch(reportError)),
   });
 };
@@ -329,13 +362,22 @@ const troubledFor = (env: WorkerEnv): (() => Promise<readonly string[]>) => {
 };
 
 /** Every secret and binding that notices, audit sinks and rules name is asked for here: a missing one is said at once. */
-const checkedDeployment = (env: WorkerEnv, dsl: Dsl): Pick<AppDependencies, "publishedRules" | "troubled"> => {
+const checkedDeployment = (
+  env: WorkerEnv,
+  dsl: Dsl,
+): Pick<AppDependencies, "publishedRules" | "troubled" | "observer" | "metrics"> => {
   subscribersOf(dsl, deploymentOf(env));
   kvOf(env, dsl);
-  const troubled = troubledFor(env);
-  return publishesRules(dsl)
-    ? { troubled, publishedRules: (scope, known) => env.SCOPES.getByName(scopeKey(scope)).readRules(scope, known) }
-    : { troubled };
+  const { metrics: kept } = dsl.governance.telemetry;
+  return {
+    troubled: troubledFor(env),
+    // Sent as long as the platform lets it: of a request that is answered already, some spans may be lost.
+    observer: observerOf(env, dsl, waitUntil),
+    ...(kept === "off" ? {} : { metrics: { text: () => metrics.text(), public: kept === "public" } }),
+    ...(publishesRules(dsl)
+      ? { publishedRules: (scope, known) => env.SCOPES.getByName(scopeKey(scope)).readRules(scope, known) }
+      : {}),
+  };
 };
 
 /** The governor inside an experiment's object. A broken connection leaves the outcome open, and the answer says so. */

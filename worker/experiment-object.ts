@@ -11,7 +11,7 @@ import type { GovernanceStore, ListPage, ListQuery } from "../src/governance/sto
 import type { ErasureRequest } from "../src/governance/erase.ts";
 import type { ExperimentRef, Scope } from "../src/scope.ts";
 import { createAlarms, type Alarms } from "./alarms.ts";
-import { governorOptions, historyOf, outboxOf, readDsl, storeOf } from "./compose.ts";
+import { governorOptions, historyOf, observerOf, outboxOf, readDsl, storeOf } from "./compose.ts";
 import type { Erasure, ExperimentStub, WorkerEnv } from "./env.ts";
 import { reportError } from "./report.ts";
 
@@ -42,11 +42,13 @@ export class ExperimentObject extends DurableObject<WorkerEnv> implements Experi
       type === "durableObject" ? historyOf(env, context.storage, (ref, at) => this.#alarms.wake(ref, at)) : null;
     this.#store = this.#history ?? (type === "memory" ? memoryStore() : storeOf(env, read.dsl, "object"));
     const background = (work: Promise<unknown>): void => context.waitUntil(work);
-    const outbox = outboxOf(env, read.dsl, this.#store, background);
+    const observer = observerOf(env, read.dsl, background);
+    const outbox = outboxOf(env, read.dsl, this.#store, background, observer);
     this.#governor = createGovernor({
       ...governorOptions(env, read.dsl, this.#store),
       ...(outbox === undefined ? {} : { outbox }),
       background,
+      observer,
       wake: (ref, at) => this.#alarms.wake(ref, at),
     });
     this.#alarms = createAlarms({

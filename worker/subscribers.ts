@@ -22,7 +22,7 @@ type NoticeSettings = Dsl["governance"]["notices"][number];
 type AuditSettings = Dsl["governance"]["audit"][number];
 
 /** What an adapter refuses to begin with is an error of the DSL, or of a secret that it names. */
-const checked = <Made>(path: string, make: () => Made): Made => {
+export const checked = <Made>(path: string, make: () => Made): Made => {
   try {
     return make();
   } catch (cause) {

@@ -9,6 +9,7 @@ import { SinkError } from "../events/sink-error.ts";
 import { startTimer, type StartTimer } from "../events/timer.ts";
 import type { EventRecord } from "../governance/events.ts";
 import type { GovernanceStore, HistoryPage } from "../governance/store.ts";
+import { type Observer, unobserved } from "../observe/observer.ts";
 import { type ExperimentRef, refKey } from "../scope.ts";
 import { backoffMs, longestBackoffMs } from "./backoff.ts";
 import type { Subscriber } from "./subscriber.ts";
@@ -47,12 +48,8 @@ export interface OutboxOptions {
   readonly report?: (error: unknown) => void;
   /** Hears of every failure, and of the first success after one. */
   readonly onTrouble?: (trouble: DeliveryTrouble) => void;
-  /** Hears of every attempt. */
-  readonly onAttempt?: (attempt: {
-    readonly subscriber: string;
-    readonly ok: boolean;
-    readonly events: number;
-  }) => void;
+  /** Watches deliveries. */
+  readonly observer?: Observer | undefined;
   readonly startTimer?: StartTimer;
 }
 
@@ -129,7 +126,8 @@ function* batchesOf(
  * await outbox.drain({ tenant: "default", environment: "default", experiment: "checkout" });
  */
 export const createOutbox = (options: OutboxOptions): Outbox => {
-  const { store, subscribers, now, random, report = () => undefined, onTrouble, onAttempt } = options;
+  const { subscribers, now, random, report = () => undefined, onTrouble, observer = unobserved } = options;
+  const { store } = options;
   const beginTimer = options.startTimer ?? startTimer;
   const lanes = new Map<string, { readonly subscriber: string; readonly ref: ExperimentRef; readonly lane: Lane }>();
 
@@ -187,14 +185,14 @@ export const createOutbox = (options: OutboxOptions): Outbox => {
       const { events, people, next } = await pages.read(position);
       for (const batch of batchesOf(events, ref, subscriber)) {
         if (batch.events.length > 0) {
-          const attempt = { subscriber: subscriber.name, events: batch.events.length };
+          const seen = { subscriber: subscriber.name, events: batch.events.length, ...ref };
           try {
-            await withinDeadline(subscriber.deliver({ ref, events: batch.events, people }));
+            await observer.run("delivery", seen, () =>
+              withinDeadline(subscriber.deliver({ ref, events: batch.events, people })),
+            );
           } catch (cause) {
-            onAttempt?.({ ...attempt, ok: false });
             throw new NotTaken(messageOf(cause), { cause });
           }
-          onAttempt?.({ ...attempt, ok: true });
         }
         await store.advance(ref, subscriber.name, batch.upTo);
         position = batch.upTo;

@@ -32,7 +32,7 @@ import type { GovernanceStore, HistoryPage, HistoryQuery } from "./store.ts";
 export interface GovernanceOptions extends Partial<
   Pick<
     GovernorOptions,
-    "now" | "id" | "salt" | "receiptLifetimeMs" | "guardrailIntervalMs" | "wake" | "background" | "report"
+    "now" | "id" | "salt" | "receiptLifetimeMs" | "guardrailIntervalMs" | "wake" | "background" | "report" | "observer"
   >
 > {
   readonly store: GovernanceStore;
@@ -153,7 +153,7 @@ export const createGovernance = (options: GovernanceOptions) => {
   const { telemetry = measuresNothing, now = Date.now, id = uuidv7 } = options;
   const policySet = rulesOf(options);
   const { subscribers = [], report = () => undefined } = options;
-  const outbox = createOutbox({ store, subscribers, now, random: Math.random, report });
+  const outbox = createOutbox({ store, subscribers, now, random: Math.random, report, observer: options.observer });
   /** Scopes that this process has gone through from end to end: from then on it knows what it has not delivered. */
   const caughtUp = new Set<string>();
   const governor = createGovernor({

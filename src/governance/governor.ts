@@ -37,6 +37,8 @@ import { namedPeople, withReferences } from "./references.ts";
 import { fingerprintOf, parseAnswer, receiptKeyOf } from "./receipts.ts";
 import type { CommandInput } from "./request.ts";
 import type { Outbox } from "../delivery/outbox.ts";
+import { type Note, type Observer, unobserved } from "../observe/observer.ts";
+import { observedStore } from "../observe/store.ts";
 
 /** One request to change something, as it left the boundary: parsed, authenticated, and not yet judged. */
 export interface CommandRequest {
@@ -110,6 +112,8 @@ export interface GovernorOptions {
    * does not happen is harmless, the reverse is not.
    */
   readonly wake?: (ref: ExperimentRef, at: number) => Promise<void>;
+  /** Watches commands, decisions and round trips. */
+  readonly observer?: Observer;
   /** Delivers after every commit, without anybody waiting for it. What a crash leaves undelivered, `tick` delivers. */
   readonly outbox?: Outbox;
   /** Keeps work alive that no answer waits for. A platform that ends a process with its last answer needs to be told. */
@@ -143,6 +147,8 @@ interface Errand {
   seen: LifecycleState | null;
   /** What the store refused to give in the last attempt. */
   claimed: Evidence["claimed"];
+  /** Commits that lost their race so far. */
+  lost: number;
 }
 
 /** What one attempt decided, ready to be written. */
@@ -153,7 +159,8 @@ interface Draft {
 }
 
 export const createGovernor = (options: GovernorOptions): Governor => {
-  const store = withCurrentShape(options.store);
+  const { observer = unobserved } = options;
+  const store = observedStore(withCurrentShape(options.store), observer);
   const { policySet, telemetry, now, id, salt, receiptLifetimeMs = dayMs, report = () => undefined } = options;
   const { customGates = {}, customPolicies = {}, guardrailIntervalMs = minuteMs, wake, outbox } = options;
   const { background = () => undefined } = options;
@@ -221,19 +228,21 @@ export const createGovernor = (options: GovernorOptions): Governor => {
         return ref;
       },
     });
-    const lookedUp = await lookUp({
-      ref: request.ref,
-      state,
-      command,
-      actor,
-      policySet,
-      customGates,
-      customPolicies,
-      store,
-      telemetry,
-      report,
-      now: now(),
-    });
+    const lookedUp = await observer.run("evidence", { type: command.type }, () =>
+      lookUp({
+        ref: request.ref,
+        state,
+        command,
+        actor,
+        policySet,
+        customGates,
+        customPolicies,
+        store,
+        telemetry,
+        report,
+        now: now(),
+      }),
+    );
     const evidence: Evidence = {
       ...lookedUp,
       ref: request.ref,
@@ -243,7 +252,11 @@ export const createGovernor = (options: GovernorOptions): Governor => {
       proposalId: id(),
       randomSalt: `${request.ref.experiment}-${salt().slice(0, 16)}`,
     };
-    const decision = decide(state, command, evidence);
+    const decision = observer.run("decision", { type: command.type }, (note) => {
+      const decided = decide(state, command, evidence);
+      note({ outcome: decided.outcome });
+      return decided;
+    });
 
     const events = eventsOf(decision, () => fresh && denials.take(key, request.actor.id, evidence.now));
     // What is refused, or found done already, on remembered state is decided again on fresh state: it may have
@@ -319,6 +332,7 @@ export const createGovernor = (options: GovernorOptions): Governor => {
     }
     memory.delete(key);
     knownRules.forget(key);
+    errand.lost += 1;
     if (result.conflict === "claimed") errand.claimed = { claim: result.claim, holder: result.holder };
     return "again";
   };
@@ -345,7 +359,7 @@ export const createGovernor = (options: GovernorOptions): Governor => {
   const inTurn = (errand: Errand): Promise<CommandAnswer> =>
     errand.brake ? commits.run(errand.key, () => run(errand), true) : turns.run(errand.key, () => run(errand));
 
-  const execute = async (request: CommandRequest): Promise<CommandAnswer> => {
+  const executeSeen = async (request: CommandRequest, note: Note): Promise<CommandAnswer> => {
     const key = refKey(request.ref);
     const { idempotencyKey } = request;
     const receiptKey = idempotencyKey === undefined ? null : receiptKeyOf(request.actor.id, idempotencyKey);
@@ -358,17 +372,34 @@ export const createGovernor = (options: GovernorOptions): Governor => {
       order: (order += 1),
       seen,
       claimed: null,
+      lost: 0,
     };
-    if (receiptKey === null) return inTurn(errand);
+    const answering = async (): Promise<CommandAnswer> => {
+      try {
+        return await inTurn(errand);
+      } finally {
+        if (errand.lost > 0) note({ retries: errand.lost });
+      }
+    };
+    if (receiptKey === null) return answering();
     const flight = JSON.stringify([key, receiptKey]);
     if (inFlight.has(flight))
       return refusal("request-in-flight", "the first request with this idempotency key is still running");
     inFlight.add(flight);
     try {
-      return await inTurn(errand);
+      return await answering();
     } finally {
       inFlight.delete(flight);
     }
+  };
+
+  const execute = (request: CommandRequest): Promise<CommandAnswer> => {
+    const { ref, command, actor } = request;
+    return observer.run("command", { type: command.type, actorKind: actor.kind, ...ref }, async (note) => {
+      const answer = await executeSeen(request, note);
+      note(answer.ok ? { outcome: answer.outcome } : { outcome: "denied", code: answer.code });
+      return answer;
+    });
   };
 
   const forget = (key: string): void => {
@@ -381,6 +412,7 @@ export const createGovernor = (options: GovernorOptions): Governor => {
     return turns.run(key, async () => {
       const refs = await personalOf(store, request.ref, request.person);
       if (refs.length === 0) return 0;
+      if (outbox !== undefined && wake !== undefined) await wake(request.ref, now() + undeliveredAfterMs);
       for (let attempts = 0; attempts < attemptsMax; attempts += 1) {
         const result = await commits.run(key, () => recordErasure({ store, now, id, salt }, request, refs.length));
         // What is remembered has the values, and another head.

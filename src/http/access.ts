@@ -23,6 +23,8 @@ export const roles = {
   export: ["admin"],
   import: ["admin"],
   erase: ["admin"],
+  /** `GET /metrics`, where it is not for everybody. */
+  metrics: ["operator", "admin"],
   /** Whoever may break the glass is named by the rules alone. */
   breakGlass: [],
 } as const satisfies Readonly<Record<string, readonly string[]>>;
@@ -43,6 +45,7 @@ const rolesOfGates = (what: RoleAccess, { gates, breakGlass }: PolicySet): reado
     approve,
     comment: [...approve, ...transition],
     breakGlass: glass,
+    metrics: [],
     export: [],
     import: [],
     erase: [],
@@ -95,7 +98,7 @@ const countingFailures = async <Result>(
   }
 };
 
-export interface Guarding extends Pick<AppDependencies, "identity" | "rateLimits"> {
+export interface Guarding extends Pick<AppDependencies, "identity" | "rateLimits" | "observer"> {
   /** Whose gates name more roles. */
   readonly policySet?: PolicySet;
 }

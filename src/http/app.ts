@@ -14,6 +14,7 @@ import { healthRoutes } from "./routes/health.ts";
 import { historyRoutes } from "./routes/history.ts";
 import { lifecycleRoutes } from "./routes/lifecycle.ts";
 import { ofrepRoutes } from "./routes/ofrep.ts";
+import { metricsRoutes } from "./routes/metrics.ts";
 import { openApiRoutes } from "./routes/openapi.ts";
 import { pastRoutes } from "./routes/past.ts";
 import { proposalRoutes } from "./routes/proposals.ts";
@@ -41,7 +42,11 @@ export const createApp = (given: AppDependencies) => {
   app.notFound((context) => problemResponse("not-found", `${context.req.method} ${context.req.path} is not a route`));
   app.use(securityHeaders);
   app.use(cors(dependencies.cors));
-  const open = app.route("/", healthRoutes(dependencies)).route("/api", openApiRoutes(dependencies, app));
+  app.use("/metrics", withScope);
+  const open = app
+    .route("/", healthRoutes(dependencies))
+    .route("/", metricsRoutes(dependencies))
+    .route("/api", openApiRoutes(dependencies, app));
   app.use("/api/*", withScope);
   app.use("/ofrep/*", withScope);
   return (

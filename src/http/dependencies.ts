@@ -11,6 +11,7 @@ import type { GovernanceStore } from "../governance/store.ts";
 import type { LedgerCounts } from "../ledger/counts.ts";
 import type { CrossoverPage } from "../ledger/crossover.ts";
 import type { EpochPlan } from "../ledger/ground.ts";
+import type { Observer } from "../observe/observer.ts";
 import type { ExperimentRef, Scope } from "../scope.ts";
 import type { CorsOptions } from "./cors.ts";
 import type { Identity, ScopePin } from "./identity.ts";
@@ -62,6 +63,10 @@ export interface AppDependencies {
   ) => Promise<{ readonly etag: string; readonly text: string | null }>;
   /** Names of subscribers that do not take what they are given: `notices:team`. Health shows them. */
   readonly troubled?: () => Promise<readonly string[]>;
+  /** Watches requests. */
+  readonly observer?: Observer;
+  /** What `GET /metrics` answers, and whether to everybody; left out: the route is not there. */
+  readonly metrics?: { readonly text: () => string; readonly public: boolean };
   /** Milliseconds since the epoch; default: the clock. */
   readonly now?: () => number;
   /** Gets what the caller must not see. */

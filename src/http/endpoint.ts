@@ -5,13 +5,14 @@
 import type { Context, Handler, TypedResponse } from "hono";
 import type { StatusCode } from "hono/utils/http-status";
 import type * as v from "valibot";
-import type { ErrorCode } from "../errors.ts";
+import { type ErrorCode, ProvisoError } from "../errors.ts";
 import { limits } from "../limits.ts";
+import { unobserved } from "../observe/observer.ts";
 import { type Access, guardOf, type Guarding } from "./access.ts";
 import { readJson } from "./body.ts";
 import type { AppEnvironment } from "./dependencies.ts";
 import type { ProblemDocument } from "./openapi/schemas.ts";
-import type { StatusOf } from "./problem.ts";
+import { statusOf, type StatusOf } from "./problem.ts";
 import { parseQuery, type QueryEntries } from "./query.ts";
 
 export interface EndpointSpec {
@@ -153,7 +154,8 @@ export function endpoint(
   handler: (context: Context<AppEnvironment>) => Answered,
 ): Handler<AppEnvironment, string, object, Promise<Response>> {
   const guard = guardOf(spec.access, dependencies);
-  const run = async (context: Context<AppEnvironment>): Promise<Response> => {
+  const { observer = unobserved } = dependencies;
+  const answer = async (context: Context<AppEnvironment>): Promise<Response> => {
     await guard(context);
     if (spec.query !== undefined) context.req.addValidatedData("query", parseQuery(spec.query, context.req.queries()));
     if (spec.body !== undefined) {
@@ -161,6 +163,17 @@ export function endpoint(
     }
     return handler(context);
   };
+  const run = (context: Context<AppEnvironment>): Promise<Response> =>
+    observer.run("request", { route: spec.id, method: context.req.method }, async (note) => {
+      try {
+        const response = await answer(context);
+        note({ status: response.status });
+        return response;
+      } catch (error) {
+        note({ status: statusOf(error instanceof ProvisoError ? error.code : "internal") });
+        throw error;
+      }
+    });
   specs.set(run, spec);
   return run;
 }

@@ -12,13 +12,14 @@ const secret = `whsec_${btoa("k".repeat(32))}`;
 interface World {
   readonly notices: HttpReceiver;
   readonly audit: HttpReceiver;
+  readonly traces: HttpReceiver;
   readonly server: () => Server;
   readonly restart: () => Promise<void>;
 }
 
 const inWorld = async (work: (world: World) => Promise<void>): Promise<void> => {
   const directory = await temporaryDirectory();
-  const [notices, audit] = [await startReceiver(), await startReceiver()];
+  const [notices, audit, traces] = [await startReceiver(), await startReceiver(), await startReceiver()];
   const dsl = join(directory.path, "proviso.yaml");
   await writeFile(
     dsl,
@@ -29,6 +30,7 @@ const inWorld = async (work: (world: World) => Promise<void>): Promise<void> => 
   audit:
     - { type: webhook, url: "${audit.url}", secret: HOOK_SECRET }
   rules: { kv: RULES }
+  telemetry: { metrics: public, traces: { url: "${traces.url}" } }
 `,
   );
   process.env["HOOK_SECRET"] = secret;
@@ -37,6 +39,7 @@ const inWorld = async (work: (world: World) => Promise<void>): Promise<void> => 
     await work({
       notices,
       audit,
+      traces,
       server: () => server,
       restart: async () => {
         await server.kill();
@@ -46,7 +49,7 @@ const inWorld = async (work: (world: World) => Promise<void>): Promise<void> => 
   } finally {
     delete process.env["HOOK_SECRET"];
     await server.kill();
-    await Promise.all([notices.close(), audit.close(), directory.remove()]);
+    await Promise.all([notices.close(), audit.close(), traces.close(), directory.remove()]);
   }
 };
 
@@ -80,7 +83,7 @@ const lengthOf = async (url: string, name: string): Promise<number> =>
   v.parse(Page, (await ask(url, "author", "GET", `${name}/audit?limit=100`)).body).events.length;
 
 test("what is committed is published, told and recorded; a dead webhook holds up nothing else, and shows", async () => {
-  await inWorld(async ({ notices, audit, server }) => {
+  await inWorld(async ({ notices, audit, traces, server }) => {
     const { url } = server();
     await start(url, "first");
     await expect
@@ -91,6 +94,15 @@ test("what is committed is published, told and recorded; a dead webhook holds up
     const again = await fetch(`${url}/api/rules`, { headers: { "if-none-match": etag } });
     expect([again.status, await again.text()]).toEqual([304, ""]);
     expect(await (await fetch(`${url}/health`)).json()).toEqual({ status: "healthy", dependencies: { d1: "healthy" } });
+
+    // Objects and requests share an isolate here, as they may, and its metrics.
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    expect(metrics).toContain('proviso_requests_total{route="transition",status="200"} 3');
+    expect(metrics).toContain('proviso_commands_total{type="Transition",outcome="done",code=""} 3');
+    expect(metrics).toMatch(/proviso_deliveries_total\{subscriber="(?:rules|notices:team)",outcome="ok"\} \d/);
+    const spans = (): string => traces.arrived.map(({ body }) => body).join("");
+    await expect.poll(spans).toContain("proviso.decision");
+    expect(spans()).toContain("proviso.request");
 
     notices.next.push(...Array.from({ length: 20 }, () => 500));
     await move(url, "first", "Paused");
