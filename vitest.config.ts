@@ -30,7 +30,7 @@ export default defineConfig({
             miniflare: {
               compatibilityDate: "2026-10-01",
               compatibilityFlags: ["nodejs_compat"],
-              d1Databases: ["DB"],
+              d1Databases: ["DB", "SECOND"],
               durableObjects: {
                 LEDGERS: { className: "LedgerObject", useSQLite: true },
                 EXPERIMENTS: { className: "HistoryObject", useSQLite: true },

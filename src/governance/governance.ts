@@ -318,6 +318,18 @@ export const createGovernance = (options: GovernanceOptions) => {
         { actor: by.actor, person, ...(reason === undefined ? {} : { reason }) },
         page,
       ),
+    /** Removes expired receipts in a scope. Commits do so too, but not every experiment has another. */
+    sweep: async (scope: Scope = defaultScope): Promise<void> => {
+      let cursor: string | null = null;
+      do {
+        const page: Awaited<ReturnType<GovernanceStore["list"]>> = await store.list(scope, {
+          limit: limits.heavyPageRows,
+          ...(cursor === null ? {} : { cursor }),
+        });
+        for (const { ref } of page.items) await store.sweep(ref, new Date(now()).toISOString());
+        cursor = page.next;
+      } while (cursor !== null);
+    },
     /**
      * Does what time has brought about in one scope: scheduled changes, ramp steps, guardrails, and deliveries that are
      * to be tried again or that a crash has left. A host without alarms calls it on a timer; twice does nothing twice.

@@ -17,9 +17,14 @@ export const outsider = by("outsider@example.com", "viewer", "marketing");
 export const variants = [{ key: "control", control: true }, { key: "treatment" }];
 
 export const lived = async (
-  options: { readonly store?: GovernanceStore; readonly ref?: ExperimentRef; readonly rounds?: number } = {},
+  options: {
+    readonly store?: GovernanceStore;
+    readonly ref?: ExperimentRef;
+    readonly rounds?: number;
+    readonly surfaces?: readonly string[];
+  } = {},
 ): Promise<{ store: GovernanceStore; ref: ExperimentRef; governance: Governance; now: () => number }> => {
-  const { store = memoryStore(), rounds = 1 } = options;
+  const { store = memoryStore(), rounds = 1, surfaces = ["cart", "home"] } = options;
   const ref = options.ref ?? { tenant: "default", environment: "default", experiment: "checkout" };
   let time = Date.parse("2026-11-21T12:00:00Z");
   let ids = 0;
@@ -42,7 +47,7 @@ export const lived = async (
     const open = (await store.load(ref))?.snapshot.state.proposals ?? [];
     for (const { changeDigest } of open) await governance.approve(ref, { changeDigest, reason }, approver);
   };
-  await governance.define(ref, { variants, traffic: 25, surfaces: ["cart", "home"] }, author, "the first — «one»");
+  await governance.define(ref, { variants, traffic: 25, surfaces: [...surfaces] }, author, "the first — «one»");
   await governance.submit(ref, { reason: "please", metadata: { ticket: "AB-1", "'": '"' } }, author);
   const [open] = (await store.load(ref))?.snapshot.state.proposals ?? [];
   await governance.comment(ref, open?.id ?? "", "looks good 😀", approver);
@@ -56,7 +61,12 @@ export const lived = async (
   );
   await governance.transition(ref, "Running", { reason: "go" }, author);
   for (let round = 1; round <= rounds; round += 1) {
-    await governance.revise(ref, { variants, traffic: 25 + round / 100, surfaces: ["cart"] }, author, `round ${round}`);
+    await governance.revise(
+      ref,
+      { variants, traffic: 25 + round / 100, surfaces: surfaces.slice(0, 1) },
+      author,
+      `round ${round}`,
+    );
     await governance.publish(ref, round + 1, { reason: "try" }, author);
     await approve("again");
     await governance.publish(ref, round + 1, {}, author);

@@ -5,7 +5,15 @@ import { limits } from "../../limits.ts";
 import type { ExperimentRef } from "../../scope.ts";
 import type { EventRecord } from "../events.ts";
 import { signHead, type Signer } from "../signing.ts";
-import type { Checkpoint, GovernanceStore, Head, HistoryPage, PersonalPage, PersonalValue } from "../store.ts";
+import type {
+  Checkpoint,
+  GovernanceStore,
+  Head,
+  HistoryPage,
+  PersonalPage,
+  PersonalValue,
+  RulesPage,
+} from "../store.ts";
 import { createLinesDigest, formatName, formatVersion, type HistoryLine } from "./format.ts";
 import { namedBy, namedByState, namedKey } from "./reader.ts";
 import { checkpointState, exportStatement } from "./statements.ts";
@@ -40,11 +48,20 @@ const valuesOf = async (
   return found;
 };
 
-/** A digest is the first one behind its own beginning. */
-const rulesOf = async (store: GovernanceStore, ref: ExperimentRef, digest: string): Promise<string | null> => {
-  const { rules } = await store.rules(ref, { after: digest.slice(0, -1), limit: 1 });
-  const [found] = rules;
-  return found?.digest === digest ? found.text : null;
+/** An experiment has a few definitions: they are read at once. One of many, or of large ones, is read when it is named. */
+const rulesAtOnce = 20;
+
+const rulesReader = (store: GovernanceStore, ref: ExperimentRef): ((digest: string) => Promise<string | null>) => {
+  let first: Promise<RulesPage> | undefined;
+  return async (digest) => {
+    first ??= store.rules(ref, { limit: rulesAtOnce });
+    const page = await first;
+    const known = page.rules.find((rules) => rules.digest === digest);
+    if (known !== undefined || page.next === null || digest <= page.next) return known?.text ?? null;
+    // A digest is the first one behind its own beginning.
+    const [found] = (await store.rules(ref, { after: digest.slice(0, -1), limit: 1 })).rules;
+    return found?.digest === digest ? found.text : null;
+  };
 };
 
 /** The history of one experiment, from its beginning or its checkpoint up to `until` or its head. */
@@ -55,6 +72,7 @@ async function* linesOf(
   until: Required<Head>,
 ): AsyncGenerator<HistoryLine> {
   const seen = new Set<string>();
+  const rulesOf = rulesReader(store, ref);
   const fresh = (names: readonly Named[]): readonly Named[] => {
     const found = names.filter((name) => !seen.has(namedKey(name)));
     for (const name of found) seen.add(namedKey(name));
@@ -67,7 +85,7 @@ async function* linesOf(
       const lines: HistoryLine[] = [];
       for (const { what, ref: one } of group) {
         const value = what === "personal" ? values.get(one) : undefined;
-        const text = what === "rules" ? await rulesOf(store, ref, one) : null;
+        const text = what === "rules" ? await rulesOf(one) : null;
         if (value !== undefined) lines.push({ line: "personal", ...value });
         else if (text !== null) lines.push({ line: "rules", digest: one, text });
         else lines.push({ line: "absent", what, ref: one });

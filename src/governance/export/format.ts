@@ -48,6 +48,9 @@ export const HeaderLine = v.strictObject({
   revisionHash: v.optional(Digest),
 });
 
+/** Taken as it is: what the schema library would drop in silence must not get past the comparison with the text. */
+const isMembers = (value: unknown): boolean => typeof value === "object" && value !== null && !Array.isArray(value);
+
 const Line = v.variant("line", [
   HeaderLine,
   v.strictObject({ line: v.literal("checkpoint"), seq: Seq, hash: Digest, text: Text, signature: SignatureSchema }),
@@ -61,7 +64,10 @@ const Line = v.variant("line", [
   v.strictObject({ line: v.literal("rules"), digest: Digest, text: Text }),
   /** What was erased, or is older than the keeping of it. */
   v.strictObject({ line: v.literal("absent"), what: v.picklist(["personal", "rules"]), ref: Text }),
-  v.strictObject({ line: v.literal("event"), event: v.record(v.string(), v.unknown()) }),
+  v.strictObject({
+    line: v.literal("event"),
+    event: v.custom<Readonly<Record<string, unknown>>>(isMembers, "an object"),
+  }),
   v.strictObject({ line: v.literal("head"), ...HeadSchema.entries, signature: SignatureSchema }),
   v.strictObject({
     line: v.literal("trailer"),

@@ -119,9 +119,7 @@ const parse = (text: string): HistoryLine => {
     const path = (issue.path ?? []).map(({ key }) => `/${String(key)}`).join("");
     throw new Wrong(`${path === "" ? "the line" : path}: expected ${issue.expected ?? issue.message}`);
   }
-  // The schema library drops members of some names in silence; what it dropped makes another text.
-  if (canonicalJson(value) !== text || canonicalJson(result.output) !== text)
-    throw new Wrong("not in canonical form: a line is written in one way only");
+  if (canonicalJson(value) !== text) throw new Wrong("not in canonical form: a line is written in one way only");
   return result.output;
 };
 
