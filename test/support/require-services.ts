@@ -2,6 +2,8 @@
 
 /** Says once, and aloud, that a server is missing. @throws where services are required (CI) */
 export const refuseWithout = (missing: string): void => {
-  if (process.env["PROVISO_REQUIRE_SERVICES"] === "1") throw new Error(missing);
-  process.stderr.write(`\n${missing}: tests that need it are left out\n\n`);
+  const required = process.env["PROVISO_REQUIRE_SERVICES"] === "1";
+  // In both cases here: what Vite makes of an error of a global set-up does not say what it was.
+  process.stderr.write(`\n${missing}: ${required ? "and it is required" : "tests that need it are left out"}\n\n`);
+  if (required) throw new Error(missing);
 };
