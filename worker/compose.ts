@@ -51,6 +51,7 @@ import type { ExperimentStub, LedgerEnv, LedgerStub, WorkerEnv } from "./env.ts"
 import { createRouter } from "./ledger-router.ts";
 import { createPlanCache, type PlanCache } from "./plans.ts";
 import { openPostgres, type StorePlace } from "./postgres.ts";
+import { openUpstash } from "./upstash.ts";
 import { reportError, writeLine } from "./report.ts";
 import { checked, type Deployment, subscribersOf } from "./subscribers.ts";
 
@@ -113,7 +114,6 @@ const postgresAddress = (env: WorkerEnv, persistence: Extract<Persistence, { rea
 export const storeOf = (env: WorkerEnv, dsl: Dsl, place: StorePlace = "request"): GovernanceStore =>
   withCurrentShape(openStore(env, dsl.governance.persistence, place));
 
-/** `openable` in `src/config/persistence.ts` says which types have a store here: the two change together. */
 const openStore = (env: WorkerEnv, persistence: Persistence, place: StorePlace): GovernanceStore => {
   switch (persistence.type) {
     case "d1":
@@ -141,7 +141,10 @@ const openStore = (env: WorkerEnv, persistence: Persistence, place: StorePlace):
         reads: place === "object" ? "primary" : persistence.reads,
         report: reportError,
       });
-    case "upstash":
+    case "upstash": {
+      const { url, token, secret, prefix } = persistence;
+      return openUpstash({ url, token: token ?? secretOf(env, secret ?? "", "governance.persistence.secret"), prefix });
+    }
     case "custom":
       throw new ProvisoError("invalid-dsl", `this Worker opens no store of type ${persistence.type}`);
     default:

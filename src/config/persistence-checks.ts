@@ -3,7 +3,7 @@ import type { Check } from "./check.ts";
 import { keptBack } from "./credentials.ts";
 import { type Finding, quote } from "./finding.ts";
 import { items, member, type Path } from "./path.ts";
-import { isTypeWord, mirrorParts, openable, type PersistenceType, persistenceTypeOf } from "./persistence.ts";
+import { mirrorParts, type PersistenceType, persistenceTypeOf } from "./persistence.ts";
 
 interface Place {
   readonly path: Path;
@@ -27,24 +27,6 @@ const places = (dsl: unknown): readonly Place[] => {
     ...items(member(value, "followers")).map((part, index) => placed([...root, "followers", index], part)),
   ];
 };
-
-/** A misspelled type, and a mirror in a mirror, are wrong already. */
-const isWritten = ({ path, value, type }: Place): boolean =>
-  isTypeWord(member(value, "type")) && (type !== "mirror" || path.length === root.length);
-
-const unopened: Check = (dsl) =>
-  places(dsl).flatMap((place) =>
-    place.type === undefined || openable[place.type] || !isWritten(place)
-      ? []
-      : [
-          {
-            path: [...place.path, "type"],
-            at: "value",
-            what: `a store of type ${place.type} is not in this version`,
-            allowed: "the types that docs/stores.md lists",
-          },
-        ],
-  );
 
 const foreignParts: Check = (dsl, { isFile }) =>
   places(dsl).flatMap(({ path, type }) =>
@@ -119,5 +101,5 @@ const writtenSecrets: Check = (dsl, { isFile, describe }) =>
     }),
   );
 
-export const persistenceErrors: readonly Check[] = [unopened, foreignParts, oneCredential, sameParts];
+export const persistenceErrors: readonly Check[] = [foreignParts, oneCredential, sameParts];
 export const persistenceWarnings: readonly Check[] = [idleDatabase, writtenSecrets];

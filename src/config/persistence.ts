@@ -18,20 +18,6 @@ const typeNames = {
 
 export type PersistenceType = keyof typeof typeNames;
 
-/**
- * What the Worker can open. The rest is understood and refused with its place in the file, until its store is there.
- * A custom store is opened by the host that embeds the SDK.
- */
-export const openable = {
-  memory: true,
-  d1: true,
-  durableObject: true,
-  upstash: false,
-  postgres: true,
-  mirror: true,
-  custom: true,
-} as const satisfies Readonly<Record<PersistenceType, boolean>>;
-
 export const persistenceTypes = [...new Set(Object.values(typeNames).flat())];
 const allowedTypes =
   "memory (or inMemory), d1 (or sql), durableObject, upstash (or redis), postgres (or sql with an address), mirror, custom";
@@ -160,9 +146,6 @@ const MirrorInMirrorSchema = refusedType(`${partTypes.join(", ")}; no mirror of 
 const waysIn = ["connectionString", "secret", "hyperdrive"];
 
 const wordOf = (written: string) => persistenceTypes.find((word) => word.toLowerCase() === written.toLowerCase());
-
-/** True for a type as it may be written. */
-export const isTypeWord = (written: unknown): boolean => typeof written === "string" && wordOf(written) !== undefined;
 
 /** The type that is meant, also where it is plainly misspelled: then its own schema says so. */
 export const persistenceTypeOf = (input: unknown): PersistenceType | undefined => {
