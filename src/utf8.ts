@@ -20,11 +20,6 @@ export const utf8Length = (text: string): number => {
   return bytes;
 };
 
-/** 1 for each ASCII character that JSON writes as it is. */
-const plain = /* @__PURE__ */ Uint8Array.from({ length: 128 }, (_, unit) =>
-  unit < 0x20 || unit === 0x7f || unit === 0x22 || unit === 0x5c ? 0 : 1,
-);
-
 /** What one pass over a text finds out. */
 export interface TextScan {
   /** UTF-8 bytes that it takes inside JSON, without its quotation marks: escapes counted as `JSON.stringify` writes them. */
@@ -33,32 +28,34 @@ export interface TextScan {
   hash: number;
 }
 
-/** Writes into `scan`, which the caller keeps: a text is scanned for every exposure. */
+/**
+ * Writes into `scan`, which the caller keeps: a text is scanned for every exposure. Four characters at a time, as the four
+ * bytes of one word; whether one of them is below U+0020, `"` or `\` shows in the top bits of a few subtractions.
+ */
 export const scanText = (text: string, scan: TextScan): void => {
   const length = text.length;
   let hash = length;
-  let all = 0;
-  let isPlain = 1;
-  const add = (word: number): void => {
+  /** Top bits of bytes that JSON escapes; anything that is not ASCII. */
+  let special = 0;
+  let wide = 0;
+  let index = 0;
+  while (index < length) {
+    const a = text.charCodeAt(index);
+    const b = index + 1 < length ? text.charCodeAt(index + 1) : 0x61;
+    const c = index + 2 < length ? text.charCodeAt(index + 2) : 0x61;
+    const d = index + 3 < length ? text.charCodeAt(index + 3) : 0x61;
+    index += 4;
+    wide |= a | b | c | d;
+    const word = a | (b << 8) | (c << 16) | (d << 24);
+    const quote = word ^ 0x22222222;
+    const backslash = word ^ 0x5c5c5c5c;
+    special |=
+      (((word - 0x20202020) | 0) & ~word) |
+      (((quote - 0x01010101) | 0) & ~quote) |
+      (((backslash - 0x01010101) | 0) & ~backslash);
     const mixed = Math.imul(hash ^ word, 0x85ebca6b);
     hash = mixed ^ (mixed >>> 15);
-  };
-  let index = 0;
-  for (; index + 3 < length; index += 4) {
-    const a = text.charCodeAt(index);
-    const b = text.charCodeAt(index + 1);
-    const c = text.charCodeAt(index + 2);
-    const d = text.charCodeAt(index + 3);
-    all |= a | b | c | d;
-    isPlain &= (plain[a & 127] ?? 0) & (plain[b & 127] ?? 0) & (plain[c & 127] ?? 0) & (plain[d & 127] ?? 0);
-    add(a | (b << 8) | (c << 16) | (d << 24));
-  }
-  for (; index < length; index += 1) {
-    const unit = text.charCodeAt(index);
-    all |= unit;
-    isPlain &= plain[unit & 127] ?? 0;
-    add(unit);
   }
   scan.hash = hash;
-  scan.bytes = isPlain === 1 && all < 128 ? length : utf8Length(JSON.stringify(text)) - 2;
+  scan.bytes = (special & 0x80808080) === 0 && wide < 0x80 ? length : utf8Length(JSON.stringify(text)) - 2;
 };

@@ -15,45 +15,40 @@ interface Generation {
   /** Number of slots − 1; a power of two of them, at least twice as many as keys. */
   mask: number;
   hashes: Int32Array;
-  groups: Int32Array;
   keys: (string | undefined)[];
 }
 
 const generation = (slots: number): Generation => {
   const keys: (string | undefined)[] = [];
   for (let slot = 0; slot < slots; slot += 1) keys.push(undefined);
-  return { size: 0, mask: slots - 1, hashes: new Int32Array(slots), groups: new Int32Array(slots), keys };
+  return { size: 0, mask: slots - 1, hashes: new Int32Array(slots), keys };
 };
 
 /** The slot of a key, or the free one where it belongs. After a long search that is its first one, whoever is there. */
-const slotOf = ({ mask, hashes, groups, keys }: Generation, key: string, group: number, hash: number): number => {
+const slotOf = ({ mask, hashes, keys }: Generation, key: string, hash: number): number => {
   let slot = hash & mask;
   for (let searched = 0; searched < longestSearch; searched += 1) {
     const there = keys[slot];
-    if (there === undefined) return slot;
-    if (hashes[slot] === hash && groups[slot] === group && there === key) return slot;
+    if (there === undefined || (hashes[slot] === hash && there === key)) return slot;
     slot = (slot + 1) & mask;
   }
   return hash & mask;
 };
 
-const put = (into: Generation, key: string, group: number, hash: number): void => {
-  const slot = slotOf(into, key, group, hash);
+const holds = ({ hashes, keys }: Generation, slot: number, key: string, hash: number): boolean =>
+  keys[slot] === key && hashes[slot] === hash;
+
+const put = (into: Generation, slot: number, key: string, hash: number): void => {
   if (into.keys[slot] === undefined) into.size += 1;
   into.keys[slot] = key;
-  into.groups[slot] = group;
   into.hashes[slot] = hash;
-};
-
-const has = (within: Generation, key: string, group: number, hash: number): boolean => {
-  const slot = slotOf(within, key, group, hash);
-  return within.keys[slot] === key && within.groups[slot] === group;
 };
 
 const grown = (small: Generation): Generation => {
   const large = generation((small.mask + 1) * 2);
-  for (const [slot, key] of small.keys.entries()) {
-    if (key !== undefined) put(large, key, small.groups[slot] ?? 0, small.hashes[slot] ?? 0);
+  for (const [at, key] of small.keys.entries()) {
+    const hash = small.hashes[at] ?? 0;
+    if (key !== undefined) put(large, slotOf(large, key, hash), key, hash);
   }
   return large;
 };
@@ -76,19 +71,22 @@ export const createRecent = (capacity: number): Recent => {
   let old = generation(fewestSlots);
   return {
     seenBefore(key, group, textHash) {
-      // One subject is in many groups: its hash must not be the same in all of them.
+      // An odd factor takes every group somewhere else: a key that is found with this hash is of this group.
       const hash = (textHash ^ Math.imul(group, 0x9e3779b1)) | 0;
-      if (has(young, key, group, hash)) return true;
-      if (young.size >= half) {
-        // The slots of what is forgotten are there to be used again.
-        [old, young] = [young, old];
-        young.keys.fill(undefined);
-        young.size = 0;
-      } else if (young.size * 2 > young.mask) {
-        young = grown(young);
+      let slot = slotOf(young, key, hash);
+      if (holds(young, slot, key, hash)) return true;
+      if (young.size >= half || young.size * 2 > young.mask) {
+        if (young.size < half) young = grown(young);
+        else {
+          // The slots of what is forgotten are there to be used again.
+          [old, young] = [young, old];
+          young.keys.fill(undefined);
+          young.size = 0;
+        }
+        slot = slotOf(young, key, hash);
       }
-      put(young, key, group, hash);
-      return has(old, key, group, hash);
+      put(young, slot, key, hash);
+      return holds(old, slotOf(old, key, hash), key, hash);
     },
     get size() {
       return young.size + old.size;
