@@ -56,6 +56,8 @@ export const scanText = (text: string, scan: TextScan): void => {
     const mixed = Math.imul(hash ^ word, 0x85ebca6b);
     hash = mixed ^ (mixed >>> 15);
   }
-  scan.hash = hash;
+  // Ids that differ in their last characters only must differ in the low bits, which tables go by.
+  const folded = Math.imul(hash ^ (hash >>> 16), 0xc2b2ae35);
+  scan.hash = folded ^ (folded >>> 13);
   scan.bytes = (special & 0x80808080) === 0 && wide < 0x80 ? length : utf8Length(JSON.stringify(text)) - 2;
 };

@@ -84,7 +84,8 @@ interface PendingExposure {
   readonly site: Site;
   readonly subjectId: string;
   readonly isRepeat: boolean;
-  readonly at: number;
+  /** Milliseconds since the recorder's first exposure: a small number takes no memory of its own. */
+  readonly after: number;
   readonly bytes: number;
   readonly make: (this: PendingExposure) => EnvelopeInput;
 }
@@ -172,6 +173,7 @@ export const createRecorder = (options: RecorderOptions): Recorder => {
     return { ...(tenant !== "" && { tenantId: tenant }), ...(environment !== "" && { environment }) };
   };
 
+  let firstAt = 0;
   const numbers = new Map<string, number>();
   let lastNumber = 0;
   const numberOf = (key: string): number => {
@@ -206,7 +208,8 @@ export const createRecorder = (options: RecorderOptions): Recorder => {
   };
 
   function makeExposure(this: PendingExposure): EnvelopeInput {
-    return exposureEvent(this.site.shared, this.subjectId, this.isRepeat, id(this.at), print(this.at));
+    const at = firstAt + this.after;
+    return exposureEvent(this.site.shared, this.subjectId, this.isRepeat, id(at), print(at));
   }
 
   const siteOf = (assignment: Assignment): Site => {
@@ -239,7 +242,8 @@ export const createRecorder = (options: RecorderOptions): Recorder => {
         const isRepeat = recent.seenBefore(subjectId, site.number, scan.hash);
         const at = now();
         const bytes = site.bytes + scan.bytes - (isRepeat ? 1 : 0);
-        const pending: PendingExposure = { site, subjectId, isRepeat, at, bytes, make: makeExposure };
+        if (firstAt === 0) firstAt = at;
+        const pending: PendingExposure = { site, subjectId, isRepeat, after: at - firstAt, bytes, make: makeExposure };
         buffer.defer(pending, at);
       } catch (error) {
         onError(error);

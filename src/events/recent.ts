@@ -8,11 +8,11 @@
  */
 
 /** Slots looked at for one key. Ids come from outside: whoever makes many of one hash must not make the search long. */
-const longestSearch = 64;
+const longestSearch = 256;
 
 interface Generation {
   size: number;
-  /** Number of slots − 1; a power of two of them, at least twice as many as keys. */
+  /** Number of slots − 1; a power of two of them, of which at most five in eight are taken. */
   mask: number;
   hashes: Int32Array;
   keys: (string | undefined)[];
@@ -75,7 +75,7 @@ export const createRecent = (capacity: number): Recent => {
       const hash = (textHash ^ Math.imul(group, 0x9e3779b1)) | 0;
       let slot = slotOf(young, key, hash);
       if (holds(young, slot, key, hash)) return true;
-      if (young.size >= half || young.size * 2 > young.mask) {
+      if (young.size >= half || young.size * 8 > young.mask * 5) {
         if (young.size < half) young = grown(young);
         else {
           // The slots of what is forgotten are there to be used again.
