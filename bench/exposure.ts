@@ -136,9 +136,9 @@ for (const [population, ids] of [
     growthBook: () => growthBook.evalFeature(name, { attributes: { id: booked(), ...attributes } }),
   };
   const figures = new Map(Object.keys(candidates).map((candidate): [string, number[]] => [candidate, []]));
-  const { growthBook: other, ...ours } = candidates;
+  const { growthBook: theirs, ...ours } = candidates;
   // One after the other: what GrowthBook throws away would be collected on our time.
-  for (const taking of [ours, { growthBook: other }]) {
+  for (const taking of [ours, { growthBook: theirs }]) {
     for (let round = 0; round < rounds; round += 1) {
       for (const [candidate, run] of Object.entries(taking)) {
         if (run === undefined) continue;

@@ -121,7 +121,10 @@ const receipts = await Promise.all(
 );
 console.log(`served by ${[...new Set(receipts.map(({ by }) => by))].join(", ")}`);
 // Shadows run after the answers.
-const settled = (): number => Object.values(shadowed.shadowed()).reduce((sum, count) => sum + count, 0);
+const settled = (): number => {
+  const { same, different, failed, late, skipped } = shadowed.shadowed();
+  return same + different + failed + late + skipped;
+};
 const drawn = visitors.filter(
   ([user, country]) => experiments.assign("payment-provider", user, { country }).variant === "bank",
 );
@@ -155,6 +158,6 @@ for (const part of sink
   .filter((text) => /^(memory|log|otel) /.test(text))) {
   console.log(`  ${part}`);
 }
-console.log(`${lines === received.events().length ? "every event is in the log" : `${lines} lines in the log`}`);
+console.log(lines === received.events().length ? "every event is in the log" : `${lines} lines in the log`);
 await sink.close(0);
 await experiments.close();
