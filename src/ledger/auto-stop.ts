@@ -22,7 +22,7 @@ type Rule = NonNullable<SettledConfiguration["autoStop"]>[number];
 type Metric = NonNullable<SettledConfiguration["metrics"]>[number];
 
 /** What a rule on the sample ratio is called in notices and in the history. */
-const sampleRatioMetric = "sampleRatio";
+export const sampleRatioMetric = "sampleRatio";
 
 /**
  * What a rule is called in a history.

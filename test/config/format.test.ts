@@ -74,4 +74,14 @@ describe("formatErrors", () => {
     expect(shown).toContain('found "${TOKEN}"');
     expect(shown).not.toContain("hunter2");
   });
+
+  test("a secret that stands where its name should is shown nowhere, not in the excerpt either", () => {
+    const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw=";
+    const source = `governance:\n  notices:\n    - { type: webhook, name: a, url: "http://h/?key=k3y", secret: "${secret}", kinds: [x] }\n`;
+    const shown = formatErrors(errorsOf(source), { source });
+    expect(shown).toContain("/governance/notices/0/secret");
+    expect(shown).toContain('found "x"');
+    expect(shown).not.toMatch(/whsec_M|k3y/);
+    expect(formatErrors(errorsOf(source.replace(secret, "HOOK")), { source })).not.toContain("k3y");
+  });
 });

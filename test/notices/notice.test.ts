@@ -1,6 +1,7 @@
 /** Which events become notices, and that nothing personal leaves with them unasked. */
 import { expect, test } from "vitest";
 import type { EventRecord } from "../../src/governance/events.ts";
+import { sampleRatioMetric as metricOfAutoStop } from "../../src/ledger/auto-stop.ts";
 import { kindOf, noticeKinds, noticeOf, sampleRatioMetric } from "../../src/notices/notice.ts";
 import { slackMessage } from "../../src/notices/slack.ts";
 import { isWanted } from "../../src/notices/webhook.ts";
@@ -43,6 +44,7 @@ test("every kind but the sample ratio's is among them, and each is the event's o
 });
 
 test("a guardrail on the sample ratio is its own kind", () => {
+  expect(sampleRatioMetric).toBe(metricOfAutoStop);
   const broken = events.find((event) => event.type === "GuardrailBroken");
   if (broken?.type !== "GuardrailBroken") throw new Error("no guardrail was broken");
   const ratio: EventRecord = { ...broken, data: { ...broken.data, metric: sampleRatioMetric } };
