@@ -334,6 +334,7 @@ const evidence: Evidence = {
   customGates: {},
   target: null,
   resultsDigest: null,
+  conclusionWarning: null,
   takenSlots: null,
   guardrails: { status: "unavailable", at: new Date(0).toISOString(), reason: "not asked for" },
   proposalId: uuidv7(),

@@ -43,6 +43,7 @@ import { ledgerFigures } from "../src/ledger/figures.ts";
 import { groundOf } from "../src/ledger/ground.ts";
 import { guardrailReadings, watchOf } from "../src/ledger/guardrail-readings.ts";
 import { needsSampleRatio } from "../src/ledger/guardrails.ts";
+import { shippingWarning } from "../src/ledger/peeking.ts";
 import { earlierPlansOf, livePlan, planOf } from "../src/ledger/plan.ts";
 import { sampleRatioOf } from "../src/ledger/sample-ratio.ts";
 import { noWatchCounts } from "../src/ledger/watch.ts";
@@ -195,6 +196,13 @@ const ledgerTelemetry = (env: WorkerEnv, store: GovernanceStore): Telemetry => {
       const loaded = await store.load(ref);
       if (loaded === null) throw new ProvisoError("experiment-not-found", `there is no experiment ${ref.experiment}`);
       return ledgerFigures(await countsOf(ref, loaded.snapshot.state));
+    },
+    async shippingWarning(ref, state, variant) {
+      const { counts } = await countsOf(ref, state);
+      const warning = shippingWarning(state, counts, variant, Date.now());
+      if (warning === null) return null;
+      const { signalType, message, data } = warning;
+      return { signalType, message, data };
     },
     async guardrails(ref, state) {
       const { guardrails = [], autoStop = [] } = state.live?.configuration ?? {};

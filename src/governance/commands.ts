@@ -3,7 +3,15 @@ import type { ErrorCode } from "../errors.ts";
 import type { Configuration } from "../experiment.ts";
 import type { LifecycleState, PauseMode } from "../lifecycle.ts";
 import type { ExperimentRef } from "../scope.ts";
-import type { ActorRecord, DomainEvent, GuardrailFinding, Outcome, PersonalRef, Provenance } from "./events.ts";
+import type {
+  ActorRecord,
+  ConclusionWarning,
+  DomainEvent,
+  GuardrailFinding,
+  Outcome,
+  PersonalRef,
+  Provenance,
+} from "./events.ts";
 import type { CustomGateVerdict } from "./gates/judge.ts";
 import type { GuardrailsEvidence } from "./guardrails.ts";
 import type { PolicyEvidence } from "./policies/policy.ts";
@@ -112,6 +120,8 @@ export interface Evidence extends PolicyEvidence {
   readonly target: (VersionState & { readonly author: PersonalRef }) | null;
   /** Concluding: the digest of the results as they stand; null when they could not be read. */
   readonly resultsDigest: string | null;
+  /** Shipping: what there is to say of the results that it rests on; null when nothing is, or they could not be read. */
+  readonly conclusionWarning: ConclusionWarning | null;
   /** For a proposal that this command may open. */
   readonly proposalId: string;
   /** For the salt of an experiment that names none. */

@@ -281,6 +281,9 @@ const eventOf = (
                   outcome,
                   ...(variant === undefined ? {} : { variant }),
                   resultsDigest: evidence.resultsDigest,
+                  ...(outcome === "ship" && evidence.conclusionWarning !== null
+                    ? { warning: evidence.conclusionWarning }
+                    : {}),
                 },
               }),
           ...(ask.guardrail === undefined ? {} : { guardrail: ask.guardrail }),

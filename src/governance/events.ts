@@ -140,6 +140,14 @@ export interface Conclusion {
   readonly outcome: Outcome;
   readonly variant?: string;
   readonly resultsDigest: string | null;
+  /** It rests on a p value that was read too early; whoever concluded was free to. */
+  readonly warning?: ConclusionWarning;
+}
+
+export interface ConclusionWarning {
+  readonly signalType: string;
+  readonly message: string;
+  readonly data: Readonly<Record<string, unknown>>;
 }
 
 export type ProposalEnd = "committed" | "withdrawn" | "rejected" | "expired" | "overtaken";

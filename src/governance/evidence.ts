@@ -2,6 +2,7 @@
 import { parseDuration } from "../duration.ts";
 import { limits } from "../limits.ts";
 import type { ExperimentRef } from "../scope.ts";
+import type { ConclusionWarning } from "./events.ts";
 import type { GuardrailReading, GuardrailsEvidence } from "./guardrails.ts";
 import { slotsIn } from "./exclusion.ts";
 import type { ExperimentState } from "./state.ts";
@@ -25,6 +26,8 @@ export interface Telemetry {
   read(ref: ExperimentRef): Promise<LedgerFigures>;
   /** What the guardrails of a serving experiment say now. Left out: there are none to ask. */
   guardrails?(ref: ExperimentRef, state: ExperimentState): Promise<readonly GuardrailReading[]>;
+  /** What there is to say against shipping this variant on the results as they stand; null: nothing. */
+  shippingWarning?(ref: ExperimentRef, state: ExperimentState, variant: string): Promise<ConclusionWarning | null>;
   /** The results as they stand, in whatever form the host shows them: concluding freezes their digest. */
   results?(ref: ExperimentRef, state: ExperimentState): Promise<unknown>;
 }

@@ -41,7 +41,16 @@ export interface Question {
 
 export type LookedUp = Pick<
   Evidence,
-  "now" | "telemetry" | "others" | "custom" | "customGates" | "target" | "resultsDigest" | "takenSlots" | "guardrails"
+  | "now"
+  | "telemetry"
+  | "others"
+  | "custom"
+  | "customGates"
+  | "target"
+  | "resultsDigest"
+  | "conclusionWarning"
+  | "takenSlots"
+  | "guardrails"
 >;
 
 /** The version whose content is to come back. */
@@ -80,6 +89,15 @@ const wantsSlots = (
   return slotsNeeded(content) > slotsIn(state.claims, exclusion.group).length ? exclusion : null;
 };
 
+/** What there is to say against shipping. A ledger that does not answer must not keep the experiment from ending. */
+const conclusionWarningOf = async ({ state, command, telemetry, ref, report }: Question) => {
+  if (command.type !== "Transition" || command.outcome !== "ship" || command.variant === undefined) return null;
+  if (state === null || state.live === null || telemetry.shippingWarning === undefined) return null;
+  const asked = telemetry.shippingWarning(ref, state, command.variant);
+  const warning = await withinDeadline(asked, evidenceDeadlineMs, unreadable, report);
+  return isMissing(warning) ? null : warning.answer;
+};
+
 /** Asked of guardrails only where their answer matters: they read a ledger. */
 const guardrailsOf = async (question: Question, asked: Asked | null): Promise<Evidence["guardrails"]> => {
   const { ref, state, actor, now } = question;
@@ -93,7 +111,7 @@ export const lookUp = async (question: Question): Promise<LookedUp> => {
   const { ref, state, command, actor, policySet, customGates, now, report } = question;
   const asked = askedBy(state, command);
   const applicable = state === null || asked === null ? null : rulesFor(policySet, state, asked.aim);
-  const [gathered, target, resultsDigest, guardrails] = await Promise.all([
+  const [gathered, target, resultsDigest, conclusionWarning, guardrails] = await Promise.all([
     gatherEvidence({
       ...question,
       applicable,
@@ -104,18 +122,20 @@ export const lookUp = async (question: Question): Promise<LookedUp> => {
     }),
     targetOf(question),
     resultsDigestOf(question, asked?.aim.to ?? null),
+    conclusionWarningOf(question),
     guardrailsOf(question, asked),
   ]);
   const wanted = wantsSlots(question, asked, target);
   const takenSlots = wanted === null ? null : await readSlots(question, wanted.group);
   if (state === null || asked === null || applicable === null)
-    return { ...gathered, customGates: {}, target, resultsDigest, takenSlots, guardrails };
+    return { ...gathered, customGates: {}, target, resultsDigest, conclusionWarning, takenSlots, guardrails };
   const context = policyContext(state, asked.aim, asked.onBehalfOf ?? actor, { ...gathered, ref });
   return {
     ...gathered,
     customGates: await askCustomGates(applicable.gates, customGates, context, report),
     target,
     resultsDigest,
+    conclusionWarning,
     takenSlots,
     guardrails,
     now,

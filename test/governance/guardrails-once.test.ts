@@ -102,3 +102,28 @@ test("the strongest brake goes first, and what it stops needs no other", async (
   await world.governance.tick();
   expect(await pulledIn(world)).toEqual(["RolledBack"]);
 });
+
+test("what there is to say against shipping is asked for then, and its absence keeps nobody", async () => {
+  const asked: string[] = [];
+  const warning = { signalType: "PeekingWarning", message: "too early", data: {} };
+  for (const answer of [() => Promise.resolve(warning), () => Promise.reject(new Error("away"))]) {
+    const governance = createGovernance({
+      store: memoryStore(),
+      telemetry: {
+        read: () => Promise.reject(new Error("unused")),
+        shippingWarning: (_ref, _state, variant) => {
+          asked.push(variant);
+          return answer();
+        },
+      },
+    });
+    await governance.define("checkout", { variants }, author);
+    await governance.submit("checkout", {}, author);
+    for (const to of ["Approved", "Running"] as const) await governance.transition("checkout", to, {}, author);
+    await governance.conclude("checkout", { outcome: "ship", variant: "treatment", reason: "it sells" }, author);
+    const found = await governance.get("checkout", author);
+    expect(found).toMatchObject({ state: "Archived", conclusion: { outcome: "ship" } });
+    expect(JSON.stringify(found).includes("too early")).toBe(asked.length === 1);
+  }
+  expect(asked).toEqual(["treatment", "treatment"]);
+});

@@ -186,3 +186,16 @@ test("two guardrails on one metric notify once each, and again in a new epoch", 
   scene.given({ type: "Kill", variant: "treatment" }, { at: 2 * minute });
   expect(codeOf(scene.when(notice("error maximum 0.01"), { ...guard, at: 3 * minute }))).toBe("commit");
 });
+
+test("shipping on a p value that was read too early goes through, and the conclusion says so", () => {
+  const warning = { signalType: "PeekingWarning", message: "too early", data: { fraction: 0.4 } };
+  const concluded = (outcome: "ship" | "revert") =>
+    ramping()
+      .given(
+        { type: "Transition", to: "Archived", outcome, ...(outcome === "ship" ? { variant: "treatment" } : {}) },
+        { at: minute, warning },
+      )
+      .state().conclusion;
+  expect(concluded("ship")).toMatchObject({ outcome: "ship", warning });
+  expect(concluded("revert")).not.toHaveProperty("warning");
+});

@@ -6,7 +6,8 @@ import { emptyCounts, type LedgerCounts } from "../../src/ledger/counts.ts";
 import { groundOf } from "../../src/ledger/ground.ts";
 import { livePlan } from "../../src/ledger/plan.ts";
 import { sampleRatioOf } from "../../src/ledger/sample-ratio.ts";
-import { scenario } from "../support/scenario.ts";
+import { shippingWarning } from "../../src/ledger/peeking.ts";
+import { scenario, startOfTime } from "../support/scenario.ts";
 
 const metrics: ConfigurationInput["metrics"] = [{ name: "purchase", kind: "binary", goal: "increase", primary: true }];
 
@@ -135,4 +136,28 @@ test.each([
     autoStop: [rule],
   });
   expect(parsed.success).toBe(false);
+});
+
+describe("shipping on a p value", () => {
+  const early = { control: [5_000, 250], treatment: [5_000, 300] } as const;
+  test.each([
+    ["that was read too early", early, "PeekingWarning"],
+    ["that claims nothing", even, undefined],
+    ["that what may be looked at at any time confirms", better, undefined],
+  ] as const)("%s", (_what, arms, signalType) => {
+    expect(shippingWarning(running(undefined), counted(arms), "treatment", startOfTime)?.signalType).toBe(signalType);
+  });
+
+  test("at the planned end is no peeking", () => {
+    const end = new Date(startOfTime + 3_600_000).toISOString();
+    const state = scenario()
+      .writes({ metrics, schedule: { end } })
+      .moves("PendingApproval")
+      .moves("Approved")
+      .moves("Running")
+      .state();
+    const warningAt = (ms: number) => shippingWarning(state, counted(early), "treatment", startOfTime + ms);
+    expect(warningAt(1_800_000)?.data).toMatchObject({ claim: "ship treatment", fraction: 0.5 });
+    expect(warningAt(3_600_000)).toBeNull();
+  });
 });

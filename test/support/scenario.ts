@@ -68,6 +68,7 @@ export interface Step {
   readonly takenSlots?: Evidence["takenSlots"];
   /** What guardrails say; left out, nobody reads them. */
   readonly guardrails?: readonly GuardrailReading[];
+  readonly warning?: Evidence["conclusionWarning"];
 }
 
 export interface Scenario {
@@ -110,6 +111,7 @@ export const scenario = (initial: World = {}): Scenario => {
       customGates = {},
       takenSlots = null,
       guardrails,
+      warning = null,
     }: Step,
   ): Evidence => {
     const now = startOfTime + at;
@@ -137,6 +139,7 @@ export const scenario = (initial: World = {}): Scenario => {
       customGates,
       target: targetOf(command),
       resultsDigest: null,
+      conclusionWarning: warning,
       proposalId: `proposal-${ids}`,
       randomSalt: `salt-${ids}`,
     };

@@ -103,6 +103,7 @@ export const Conclusion = v.object({
   outcome: v.picklist(outcomes),
   variant: v.exactOptional(v.string()),
   resultsDigest: v.nullable(digest),
+  warning: v.exactOptional(v.object({ signalType: v.string(), message: v.string(), data: members })),
   at: v.exactOptional(time),
 });
 

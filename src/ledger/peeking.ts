@@ -1,0 +1,51 @@
+/** Whether shipping a variant rests on a fixed-horizon p value that was read too early. Pure. */
+import { controlOf, type MetricKind } from "../experiment.ts";
+import type { ExperimentState } from "../governance/state.ts";
+import { sequencesOf } from "./auto-stop.ts";
+import type { LedgerCounts } from "./counts.ts";
+import { type EarlyReading, fixedHorizonOf, peekingWarning, type Signal } from "./crossings.ts";
+import { earlierPlansOf, livePlan } from "./plan.ts";
+import { results } from "./results.ts";
+
+/**
+ * The warning that goes with shipping this variant now; null when its metrics claim nothing, when the plan is fulfilled, or
+ * when what may be looked at at any time says the same.
+ *
+ * @param now ms since 1970
+ */
+export const shippingWarning = (
+  state: ExperimentState,
+  counts: LedgerCounts,
+  variant: string,
+  now: number,
+): Signal | null => {
+  const { configuration } = state.live ?? state.latest;
+  const { epoch, arms: planned } = livePlan(state);
+  const declared = configuration.metrics ?? [];
+  const primary = declared.filter((metric) => metric.primary === true);
+  const kinds = Object.fromEntries(declared.map(({ name, kind }): [string, MetricKind] => [name, kind]));
+  const { outcomes, subjects } = results({
+    counts,
+    planned,
+    control: controlOf(configuration).key,
+    epoch,
+    earlier: earlierPlansOf(state),
+    kinds,
+  });
+  const found = new Map(Object.entries(outcomes));
+  const readings = (primary.length > 0 ? primary : declared).flatMap((metric): readonly EarlyReading[] => {
+    const fixed = found.get(metric.name)?.contrasts.find((contrast) => contrast.variant === variant);
+    const sequence = sequencesOf(state, counts, metric).find((contrast) => contrast.variant === variant);
+    return fixed === undefined || sequence === undefined
+      ? []
+      : [{ metric: metric.name, variant, fixedPValue: fixed.pValue, sequential: sequence.sequential }];
+  });
+  const end = configuration.schedule?.end;
+  const horizon = fixedHorizonOf({
+    subjects: Object.values(subjects).reduce((sum, count) => sum + count, 0),
+    now,
+    ...(state.servingSince === null ? {} : { start: Date.parse(state.servingSince) }),
+    ...(end === undefined ? {} : { end: Date.parse(end) }),
+  });
+  return peekingWarning(`ship ${variant}`, horizon, readings);
+};
