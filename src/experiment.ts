@@ -199,7 +199,7 @@ const GuardrailSchema = v.pipe(
     /** Bound on variant − control; with `relative`, on that difference as a share of control. */
     maximumIncrease: v.optional(v.pipe(v.number(), v.finite("a finite number"), v.minValue(0, "0 or more"))),
     relative: v.optional(v.boolean()),
-    /** Count and continuous: a subject's total beyond it counts as it. Without one a single subject decides. */
+    /** Of every kind but binary: a subject's total beyond it counts as it. Without one a single subject decides. */
     cap: v.optional(v.pipe(v.number(), v.finite("a finite number"), v.gtValue(0, "above 0"))),
     /** Exposed subjects that each arm needs before the guardrail may act. */
     minimumSample: v.optional(v.pipe(v.number(), v.integer("a whole number"), v.minValue(1, "1 or more")), 100),
@@ -215,8 +215,8 @@ const GuardrailSchema = v.pipe(
     ({ relative, maximumIncrease }) => relative === undefined || maximumIncrease !== undefined,
     "relative beside maximumIncrease only",
   ),
-  v.check(({ kind, cap }) => kind === "binary" || cap !== undefined, "a cap beside the kind count or continuous"),
-  v.check(({ kind, cap }) => kind !== "binary" || cap === undefined, "a cap beside the kind count or continuous only"),
+  v.check(({ kind, cap }) => kind === "binary" || cap !== undefined, "a cap beside every kind but binary"),
+  v.check(({ kind, cap }) => kind !== "binary" || cap === undefined, "no cap beside the kind binary"),
 );
 
 /** Signals that a rule may stop an experiment on: those of tests that may be looked at at any time, and no others. */
@@ -317,14 +317,20 @@ const ConfigurationObject = v.strictObject({
   schedule: v.optional(ScheduleSchema),
 });
 
-/** A rule on a metric that nobody counts under that name would never act. */
+/** A rule on a metric that nobody counts under that name, or whose sequence is never shown, would never act. */
 const namesDeclared = ({ autoStop = [], metrics = [] }: v.InferOutput<typeof ConfigurationObject>): boolean =>
-  autoStop.every(({ metric }) => metric === undefined || metrics.some(({ name }) => name === metric));
+  autoStop.every(
+    ({ metric }) =>
+      metric === undefined ||
+      metrics.some(
+        ({ name, kind, cap }) => name === metric && kind !== "ratio" && (kind === "binary" || cap !== undefined),
+      ),
+  );
 
 /** Parses what a person wrote into a {@link Configuration}: defaults filled in, unknown members refused. */
 export const ConfigurationSchema = v.pipe(
   ConfigurationObject,
-  v.check(namesDeclared, "autoStop that names declared metrics"),
+  v.check(namesDeclared, "autoStop on declared metrics, binary or with a cap"),
   v.rawCheck(({ dataset, addIssue }) => {
     if (!dataset.typed) return;
     try {

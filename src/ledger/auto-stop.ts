@@ -59,6 +59,15 @@ const sequenceIn = (
     : meanSequence(a.moments, b.moments, { ...options, capped: cap !== undefined });
 };
 
+/** What the plan fixes of every sequence, before the start. */
+export const sequenceOptionsOf = ({ live, latest }: ExperimentState): SequenceOptions => {
+  const { plan } = (live ?? latest).configuration;
+  return {
+    ...(plan === undefined ? {} : { alpha: plan.alpha }),
+    ...(plan?.sample === undefined ? {} : { plannedSubjects: plan.sample }),
+  };
+};
+
 /** The confidence sequences of a declared metric in the live epoch, an arm each. */
 export const sequencesOf = (
   state: ExperimentState,
@@ -146,7 +155,6 @@ export const autoStopReadings = (
   state: ExperimentState,
   counts: LedgerCounts,
   sampleRatio: SampleRatioReading,
-  options: SequenceOptions = {},
 ): readonly GuardrailReading[] => {
   const { autoStop = [], metrics = [] } = (state.live ?? state.latest).configuration;
   return autoStop.flatMap((rule): readonly GuardrailReading[] => {
@@ -154,6 +162,6 @@ export const autoStopReadings = (
     const metric = metrics.find(({ name }) => name === rule.metric);
     // What is not trusted concludes nothing.
     if (metric === undefined || sampleRatio.sequential.mismatch) return [];
-    return [onCheckpoint(rule, metric.name, sequencesOf(state, counts, metric, options))];
+    return [onCheckpoint(rule, metric.name, sequencesOf(state, counts, metric, sequenceOptionsOf(state)))];
   });
 };

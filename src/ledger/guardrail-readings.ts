@@ -102,5 +102,6 @@ export const guardrailReadings = (
     planned: livePlan(state).arms,
     control,
     sampleRatioHolds,
+    ...(configuration.plan?.sample === undefined ? {} : { plannedSubjects: configuration.plan.sample }),
   }).map((verdict) => readingOf(verdict, control));
 };

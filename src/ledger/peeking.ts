@@ -1,11 +1,16 @@
 /** Whether shipping a variant rests on a fixed-horizon p value that was read too early. Pure. */
 import { controlOf, type MetricKind } from "../experiment.ts";
 import type { ExperimentState } from "../governance/state.ts";
-import { sequencesOf } from "./auto-stop.ts";
+import { sequencesOf, sequenceOptionsOf } from "./auto-stop.ts";
 import type { LedgerCounts } from "./counts.ts";
 import { type EarlyReading, fixedHorizonOf, peekingWarning, type Signal } from "./crossings.ts";
 import { earlierPlansOf, livePlan } from "./plan.ts";
 import { results } from "./results.ts";
+
+const dayMs = 86_400_000;
+
+/** A planned end in ms since 1970; a day ends when it is over, in UTC. */
+const endOf = (text: string): number => Date.parse(text) + (text.length === "2026-12-15".length ? dayMs : 0);
 
 /**
  * The warning that goes with shipping this variant now; null when its metrics claim nothing, when the plan is fulfilled, or
@@ -23,7 +28,11 @@ export const shippingWarning = (
   const { epoch, arms: planned } = livePlan(state);
   const declared = configuration.metrics ?? [];
   const primary = declared.filter((metric) => metric.primary === true);
-  const kinds = Object.fromEntries(declared.map(({ name, kind }): [string, MetricKind] => [name, kind]));
+  const kinds = Object.fromEntries(
+    declared.flatMap(({ name, kind }): readonly (readonly [string, MetricKind])[] =>
+      kind === "ratio" ? [] : [[name, kind]],
+    ),
+  );
   const { outcomes, subjects } = results({
     counts,
     planned,
@@ -35,17 +44,21 @@ export const shippingWarning = (
   const found = new Map(Object.entries(outcomes));
   const readings = (primary.length > 0 ? primary : declared).flatMap((metric): readonly EarlyReading[] => {
     const fixed = found.get(metric.name)?.contrasts.find((contrast) => contrast.variant === variant);
-    const sequence = sequencesOf(state, counts, metric).find((contrast) => contrast.variant === variant);
+    const sequence = sequencesOf(state, counts, metric, sequenceOptionsOf(state)).find(
+      (contrast) => contrast.variant === variant,
+    );
     return fixed === undefined || sequence === undefined
       ? []
       : [{ metric: metric.name, variant, fixedPValue: fixed.pValue, sequential: sequence.sequential }];
   });
-  const end = configuration.schedule?.end;
+  const { plan, schedule } = configuration;
+  const end = plan?.end ?? schedule?.end;
   const horizon = fixedHorizonOf({
     subjects: Object.values(subjects).reduce((sum, count) => sum + count, 0),
     now,
     ...(state.servingSince === null ? {} : { start: Date.parse(state.servingSince) }),
-    ...(end === undefined ? {} : { end: Date.parse(end) }),
+    ...(plan?.sample === undefined ? {} : { plannedSample: plan.sample }),
+    ...(end === undefined ? {} : { end: endOf(end) }),
   });
-  return peekingWarning(`ship ${variant}`, horizon, readings);
+  return peekingWarning(`ship ${variant}`, horizon, readings, plan?.alpha);
 };

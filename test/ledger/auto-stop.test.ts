@@ -9,7 +9,9 @@ import { sampleRatioOf } from "../../src/ledger/sample-ratio.ts";
 import { shippingWarning } from "../../src/ledger/peeking.ts";
 import { scenario, startOfTime } from "../support/scenario.ts";
 
-const metrics: ConfigurationInput["metrics"] = [{ name: "purchase", kind: "binary", goal: "increase", primary: true }];
+const metrics: NonNullable<ConfigurationInput["metrics"]> = [
+  { name: "purchase", kind: "binary", goal: "increase", primary: true },
+];
 
 const running = (autoStop: ConfigurationInput["autoStop"]) =>
   scenario()
@@ -126,13 +128,14 @@ test.each([
   [{ signal: "PowerThresholdMet" }],
   [{ signal: "SequentialCheckpoint" }],
   [{ signal: "SequentialCheckpoint", metric: "unknown" }],
+  [{ signal: "SequentialCheckpoint", metric: "basket" }],
   [{ signal: "SampleRatioMismatch", metric: "purchase" }],
   [{ signal: "SampleRatioMismatch", when: "better" }],
 ])("a configuration cannot stop on %o", (rule) => {
   const parsed = v.safeParse(ConfigurationSchema, {
     name: "checkout",
     variants: [{ key: "control", control: true }, { key: "treatment" }],
-    metrics,
+    metrics: [...metrics, { name: "basket", kind: "count" }],
     autoStop: [rule],
   });
   expect(parsed.success).toBe(false);
@@ -146,6 +149,22 @@ describe("shipping on a p value", () => {
     ["that what may be looked at at any time confirms", better, undefined],
   ] as const)("%s", (_what, arms, signalType) => {
     expect(shippingWarning(running(undefined), counted(arms), "treatment", startOfTime)?.signalType).toBe(signalType);
+  });
+
+  test.each([
+    [{ sample: 20_000 }, 0, 0.5],
+    [{ sample: 10_000 }, 0, null],
+    [{ end: "2026-11-21" }, 6 * 3_600_000, 0.5],
+    [{ end: "2026-11-21" }, 12 * 3_600_000, null],
+  ] as const)("by the plan %o, %d ms after the start: %s", (plan, ms, fraction) => {
+    const state = scenario()
+      .writes({ metrics, plan })
+      .moves("PendingApproval")
+      .moves("Approved")
+      .moves("Running")
+      .state();
+    const warning = shippingWarning(state, counted(early), "treatment", startOfTime + ms);
+    expect(warning === null ? null : warning.data["fraction"]).toBe(fraction);
   });
 
   test("at the planned end is no peeking", () => {
