@@ -9,12 +9,17 @@ import type { GovernanceStore, HistoryPage } from "./store.ts";
 export interface HistoryVerification extends Verification {
   /** Where the history begins: 0, or the place of a checkpoint. */
   readonly from: number;
+  /**
+   * The checkpoint that it begins at: by which key it says to be signed, and whether that was checked. It can only be with
+   * that very key: one that has been changed since says nothing about it.
+   */
+  readonly checkpoint: { readonly keyId: string; readonly checked: boolean } | null;
 }
 
 /**
  * Page by page, so that a long history needs no more memory than a short one.
  *
- * @param key checks the signature of a checkpoint; without it the checkpoint is taken at its word
+ * @param key checks the signature of a checkpoint that names it; any other is taken at its word
  */
 export const checkHistory = async (
   store: GovernanceStore,
@@ -23,12 +28,14 @@ export const checkHistory = async (
 ): Promise<HistoryVerification> => {
   const { checkpoint } = await beginningOf(store, ref);
   const from = checkpoint?.seq ?? 0;
+  const checked = checkpoint !== null && key !== undefined && key.keyId === checkpoint.signature.keyId;
+  const begun = { from, checkpoint: checkpoint === null ? null : { keyId: checkpoint.signature.keyId, checked } };
   let verifier = createVerifier();
   if (checkpoint !== null) {
-    const invalid = { valid: false, length: from - 1, head: null, firstInvalid: from, from };
+    const invalid = { valid: false, length: from - 1, head: null, firstInvalid: from, ...begun };
     const [anchor] = (await store.history(ref, { after: from - 1, limit: 1 })).events;
     if (anchor?.hash !== checkpoint.hash) return invalid;
-    if (key !== undefined && !(await key.verify(checkpoint.text, checkpoint.signature))) return invalid;
+    if (checked && !(await key.verify(checkpoint.text, checkpoint.signature))) return invalid;
     // The event at the checkpoint has its own hash to answer for; what it follows on from is archived.
     verifier = createVerifier({ seq: from - 1, hash: anchor.prevHash });
   }
@@ -37,5 +44,5 @@ export const checkHistory = async (
     verifier.add(page.events);
     after = page.next;
   }
-  return { ...verifier.result(), from };
+  return { ...verifier.result(), ...begun };
 };

@@ -11,6 +11,8 @@ import { CliFailure } from "../../cli/failure.ts";
 import { exportExperiment } from "../../src/governance/export/export.ts";
 import type { GovernanceStore } from "../../src/governance/store.ts";
 import { createApi } from "../support/api.ts";
+import { missingPostgres, startEmbedded, startPostgres } from "../support/postgres/server.ts";
+import { openWorld } from "../support/postgres/store.ts";
 import { collect, lived } from "../support/lived.ts";
 
 const scope = { tenant: "default", environment: "default" };
@@ -37,9 +39,9 @@ const proviso = async (args: readonly string[], environment: Record<string, stri
     err: (text) => void (err += text),
     terminal: { outColumns: undefined, errColumns: undefined, color: false, unicode: true },
   }).catch((error: unknown) => {
-    if (!(error instanceof CliFailure)) throw error;
-    err += error.message;
-    return error.exitCode;
+    // As the process does with what its command could not help.
+    err += error instanceof Error ? error.message : String(error);
+    return error instanceof CliFailure ? error.exitCode : 1;
   });
   return { code, out, err };
 };
@@ -210,6 +212,29 @@ describe("copy", () => {
     }
     for (const name of names) expect(await textOf(target, name)).toBe(await textOf(store, name));
   });
+
+  test(
+    "through PostgreSQL, whose address comes from the environment and is never shown",
+    { timeout: 60_000 },
+    async () => {
+      const postgres = await openWorld(missingPostgres() === null ? startPostgres : startEmbedded);
+      try {
+        await writeFile(join(directory, "pg.yaml"), "governance: { persistence: { type: postgres, secret: PG } }\n");
+        const environment = { PG: postgres.server.url };
+        const into = await proviso(["copy", "--from", url, "--to", "pg.yaml"], environment);
+        expect(into).toMatchObject({ code: 0 });
+        expect(into.err).toContain("3 of 3");
+        expect(await proviso(["export", "--from", "pg.yaml", "--out", "pg"], environment)).toMatchObject({ code: 0 });
+        for (const name of names) expect(await read("pg", `${name}.ndjson`)).toBe(await textOf(store, name));
+        const nowhere = { PG: "postgres://user:hidden-word@127.0.0.1:1/none" };
+        const failed = await proviso(["export", "--from", "pg.yaml", "--out", "pg"], nowhere);
+        expect(failed.code).toBe(1);
+        expect(failed.err).not.toContain("hidden-word");
+      } finally {
+        await postgres.stop();
+      }
+    },
+  );
 
   test("another history is refused by name, and the rest goes on", async () => {
     const target = memoryStore();

@@ -58,7 +58,14 @@ describe("what stays in the store", () => {
     const good = { valid: true, length: history.length, firstInvalid: null, from };
     expect(await checkHistory(store, ref, signer)).toMatchObject(good);
     expect(await governance.verify(ref)).toMatchObject(good);
-    expect(await checkHistory(store, ref, await newSigner())).toMatchObject({ valid: false, firstInvalid: from });
+    expect(await checkHistory(store, ref, signer)).toMatchObject({
+      checkpoint: { keyId: signer.keyId, checked: true },
+    });
+    // A key that has been changed since says nothing; one that only calls itself the same does not pass.
+    const other = await newSigner();
+    expect(await checkHistory(store, ref, other)).toMatchObject({ ...good, checkpoint: { checked: false } });
+    const impostor = { ...other, keyId: signer.keyId };
+    expect(await checkHistory(store, ref, impostor)).toMatchObject({ valid: false, firstInvalid: from });
     const events = await wholeHistory(store, ref);
     const forge = (change: (events: typeof history) => typeof history): GovernanceStore => ({
       ...store,

@@ -39,6 +39,10 @@ const Verified = v.object({
   length: count,
   head: v.nullable(v.object({ seq: count, hash: digest, at: v.optional(time) })),
   firstInvalid: v.nullable(count),
+  checkpoint: v.pipe(
+    v.nullable(v.object({ keyId: v.string(), checked: v.boolean() })),
+    v.description("The key that the checkpoint says to be signed by, and whether that was checked"),
+  ),
   from: v.pipe(count, v.description("Where the history begins: 0, or the place of a checkpoint")),
 });
 
