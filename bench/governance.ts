@@ -3,7 +3,7 @@
  * HTTP route, beside the very statements of such a commit sent raw to the same engine, in the same run; the same at
  * history lengths 10 and 10,000; and one decision in the pure core.
  *
- *     npx node bench/governance.ts [--commits 2000] [--connections 32]
+ *     npx node bench/governance.ts [--commits 2000] [--connections 32] [--length 10000] [--stores d1,durableObject]
  *
  * Everything runs on embedded storage in a directory that is removed at the end. Product and raw take turns, so that
  * whatever else the machine does falls on both. Compare ratios: machines are shared and noisy.
@@ -31,15 +31,21 @@ import type { Commit, GovernanceStore } from "../src/governance/store.ts";
 import type { ExperimentRef } from "../src/scope.ts";
 
 const { values: flags } = parseArgs({
-  options: { commits: { type: "string", default: "2000" }, connections: { type: "string", default: "32" } },
+  options: {
+    commits: { type: "string", default: "2000" },
+    connections: { type: "string", default: "32" },
+    length: { type: "string", default: "10000" },
+    stores: { type: "string", default: "d1,durableObject" },
+  },
 });
-const whole = (flag: "commits" | "connections"): number => {
+const whole = (flag: "commits" | "connections" | "length"): number => {
   const value = Number(flags[flag]);
   if (Number.isSafeInteger(value) && value > 0) return value;
   throw new RangeError(`--${flag} is a whole number above 0, not ${flags[flag]}`);
 };
 const commits = whole("commits");
 const connections = whole("connections");
+const length = whole("length");
 const rounds = 5;
 
 /** Two gates and three policies on every move between Running and Ramping. */
@@ -279,7 +285,7 @@ const byLength = async (running: Running): Promise<void> => {
   await prepare(running, [short, long]);
   const moves = new Map<string, number>();
   const govern = governedMove(running, moves);
-  for (let event = 8; event < 10_000; event += 1) await govern(long);
+  for (let event = 8; event < length; event += 1) await govern(long);
   const times = { short: [] as number[], long: [] as number[] };
   for (let round = 0; round < 21; round += 1) {
     times.short.push(await timed([short], 20, govern));
@@ -287,7 +293,7 @@ const byLength = async (running: Running): Promise<void> => {
   }
   const [few, many] = [median(times.short) / 20, median(times.long) / 20];
   say(
-    `  a commit behind some 10–400 events ${few.toFixed(2)} ms, behind 10,000 ${many.toFixed(2)} ms: ${(many / few).toFixed(2)} times`,
+    `  a commit behind some 10–400 events ${few.toFixed(2)} ms, behind ${length.toLocaleString("en")} ${many.toFixed(2)} ms: ${(many / few).toFixed(2)} times`,
   );
 };
 
@@ -297,6 +303,7 @@ const engines = [
 ] as const;
 
 for (const { persistence, engine } of engines) {
+  if (!flags.stores.split(",").includes(persistence)) continue;
   if (!loadDsl(dsl(persistence), { file: "bench.json", environment: {} }).ok) {
     say(`${persistence}: not a store of this version`);
     continue;
