@@ -45,7 +45,7 @@ const whole = (flag: "commits" | "connections" | "length"): number => {
 };
 const commits = whole("commits");
 const connections = whole("connections");
-const length = whole("length");
+const longLength = whole("length");
 const rounds = 5;
 
 /** Two gates and three policies on every move between Running and Ramping. */
@@ -285,7 +285,7 @@ const byLength = async (running: Running): Promise<void> => {
   await prepare(running, [short, long]);
   const moves = new Map<string, number>();
   const govern = governedMove(running, moves);
-  for (let event = 8; event < length; event += 1) await govern(long);
+  for (let event = 8; event < longLength; event += 1) await govern(long);
   const times = { short: [] as number[], long: [] as number[] };
   for (let round = 0; round < 21; round += 1) {
     times.short.push(await timed([short], 20, govern));
@@ -293,7 +293,7 @@ const byLength = async (running: Running): Promise<void> => {
   }
   const [few, many] = [median(times.short) / 20, median(times.long) / 20];
   say(
-    `  a commit behind some 10–400 events ${few.toFixed(2)} ms, behind ${length.toLocaleString("en")} ${many.toFixed(2)} ms: ${(many / few).toFixed(2)} times`,
+    `  a commit behind some 10–400 events ${few.toFixed(2)} ms, behind ${longLength.toLocaleString("en")} ${many.toFixed(2)} ms: ${(many / few).toFixed(2)} times`,
   );
 };
 
