@@ -197,3 +197,15 @@ export const momentsOf = (n: number, sum: Decimal, sumOfSquares: Decimal): Momen
     variance: n < 2 ? null : ratio(spread, count * (count - 1n) * powerOfTen(scale)),
   };
 };
+
+/** Covariance with n - 1 from exact totals, rounded once at the end; null below two subjects. */
+export const covarianceOf = (n: number, sumX: Decimal, sumY: Decimal, sumOfProducts: Decimal): number | null => {
+  if (n < 2) return null;
+  const [x, y, product] = [scaled(sumX), scaled(sumY), scaled(sumOfProducts)];
+  const scale = Math.max(product.scale, x.scale + y.scale);
+  const count = BigInt(n);
+  const spread =
+    count * product.units * powerOfTen(scale - product.scale) -
+    x.units * y.units * powerOfTen(scale - x.scale - y.scale);
+  return ratio(spread, count * (count - 1n) * powerOfTen(scale));
+};

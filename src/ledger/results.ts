@@ -1,11 +1,16 @@
 /** From counts to results: both sample ratio tests, each arm against control, and the signals that follow. Pure. */
-import type { MetricKind } from "../experiment.ts";
-import type { LedgerCounts, MetricTotals } from "./counts.ts";
-import { byVariant, groundOf, subjectsIn, type EpochPlan, type PlannedArm } from "./ground.ts";
-import { outcomeOf, type OutcomeResult } from "./outcomes.ts";
+import type { AnalysisPlan, DeclaredMetric, MetricKind } from "../experiment.ts";
+import { chiSquareSampleRatio } from "../science/chi-square-srm.ts";
+import { analyse, type MetricAnalysis, type PartialOutcome } from "./analysis.ts";
+import type { LedgerCounts, SliceCounts } from "./counts.ts";
+import { type FixedHorizon, fixedHorizonOf } from "./crossings.ts";
+import { byVariant, groundOf, subjectsIn, type EpochPlan, type Ground, type PlannedArm } from "./ground.ts";
+import { type ArmResult, outcomeOf, type VariantContrast } from "./outcomes.ts";
 import { sampleRatioOf, type SampleRatioReading } from "./sample-ratio.ts";
 import { crossoverSignals, mismatchSignal, type AnalysisSignal } from "./signals.ts";
 
+export type { AnalysedContrast, MetricAnalysis, PartialOutcome } from "./analysis.ts";
+export type { FixedHorizon } from "./crossings.ts";
 export type { EpochPlan, PlannedArm } from "./ground.ts";
 export type { ArmResult, OutcomeResult, VariantContrast } from "./outcomes.ts";
 export type { SampleRatioReading, SequentialSampleRatio } from "./sample-ratio.ts";
@@ -22,8 +27,25 @@ export interface ResultsInput {
   readonly earlier?: readonly EpochPlan[];
   /** Declared kinds of metrics, for one that was sent with several. */
   readonly kinds?: Readonly<Record<string, MetricKind>>;
-  /** Two-sided level of the intervals; default 0.05. */
+  /** The declared metrics; with them, `kinds` need not be given. */
+  readonly metrics?: readonly DeclaredMetric[];
+  readonly plan?: AnalysisPlan;
+  /** ms since 1970: now, and when the experiment last started. Without them nothing is said of the plan's end. */
+  readonly now?: number;
+  readonly start?: number;
+  /** Two-sided level of the intervals; default that of the plan, or 0.05. */
   readonly alpha?: number;
+  /** Show effects although the sample ratio says that they cannot be trusted. */
+  readonly showUntrusted?: boolean;
+}
+
+/** A part of the subjects, in the live epoch: its sample ratio, and what it did. */
+export interface Breakdown {
+  readonly subjects: Readonly<Record<string, number>>;
+  /** Observed share minus the planned one: of a huge sample the tiniest gap is significant, so the gap itself is told. */
+  readonly deviation: Readonly<Record<string, number>>;
+  readonly sampleRatioPValue: number | null;
+  readonly outcomes: Readonly<Record<string, Readonly<Record<string, ArmResult>>>>;
 }
 
 export interface Results {
@@ -34,25 +56,73 @@ export interface Results {
   readonly sampleRatio: SampleRatioReading & { readonly byEpoch?: readonly SampleRatioReading[] };
   /** False under a sample ratio mismatch: effects are then withheld behind a warning. */
   readonly trustworthy: boolean;
-  readonly outcomes: Readonly<Record<string, OutcomeResult>>;
+  /** Why effects are not shown; null when they are. */
+  readonly withheld: string | null;
+  readonly fixedHorizon: FixedHorizon;
+  readonly outcomes: Readonly<Record<string, MetricAnalysis>>;
+  /** By day of first exposure, UTC, and by declared dimension; present where the counts have parts. */
+  readonly days?: readonly (Breakdown & { readonly day: string })[];
+  readonly dimensions?: readonly (Breakdown & { readonly dimension: string; readonly value: string })[];
   readonly signals: readonly AnalysisSignal[];
 }
 
-/**
- * A metric that was sent with two kinds is counted as two, and neither may hide the other: the declared kind has the
- * plain name (without a declaration the first in alphabetical order), the others carry theirs in brackets, which no
- * metric's name can hold.
- */
-const named = (
-  metrics: readonly MetricTotals[],
-  declared: Readonly<Record<string, MetricKind>>,
-): readonly (readonly [string, MetricTotals])[] =>
-  metrics.map((metric) => {
-    const kinds = metrics.filter((other) => other.metric === metric.metric).map((other) => other.kind);
-    const wanted = Object.hasOwn(declared, metric.metric) ? declared[metric.metric] : undefined;
-    const plain = kinds.find((kind) => kind === wanted) ?? kinds.toSorted()[0];
-    return [metric.kind === plain ? metric.metric : `${metric.metric} (${metric.kind})`, metric] as const;
-  });
+const breakdownOf = (ground: Ground, slice: SliceCounts): Breakdown => {
+  const { liveEpoch, variants, plans } = ground;
+  const live = slice.arms.filter((arm) => arm.epoch === liveEpoch);
+  const total = live.reduce((sum, arm) => sum + arm.subjects, 0);
+  const shareOf = new Map((plans.get(liveEpoch) ?? []).map(({ variant, share }) => [variant, share]));
+  const planned = [...shareOf.values()].reduce((sum, share) => sum + share, 0);
+  const part: Ground = { ...ground, counts: { ...ground.counts, ...slice } };
+  return {
+    subjects: byVariant(variants, (variant) => subjectsIn(live, variant)),
+    deviation: byVariant(variants, (variant) =>
+      total === 0 || planned === 0 ? 0 : subjectsIn(live, variant) / total - (shareOf.get(variant) ?? 0) / planned,
+    ),
+    sampleRatioPValue:
+      planned === 0
+        ? null
+        : chiSquareSampleRatio(
+            variants.map((variant) => subjectsIn(live, variant)),
+            variants.map((variant) => shareOf.get(variant) ?? 0),
+          ).pValue,
+    outcomes: Object.fromEntries(
+      slice.metrics.map((metric) => [`${metric.metric} (${metric.kind})`, outcomeOf(part, metric, [], "", 0.05).arms]),
+    ),
+  };
+};
+
+const withheldContrast = <Shown extends VariantContrast>(contrast: Shown, reason: string): Shown => ({
+  ...contrast,
+  difference: null,
+  statistic: null,
+  pValue: null,
+  interval: null,
+  reason,
+});
+
+const withheldPart = (part: PartialOutcome, reason: string): PartialOutcome => ({
+  ...part,
+  contrasts: part.contrasts.map((contrast) => withheldContrast(contrast, reason)),
+});
+
+/** Totals stay: what is not to be believed is that the arms can be compared. */
+const withheldFrom = (outcome: MetricAnalysis, reason: string): MetricAnalysis => ({
+  ...outcome,
+  contrasts: outcome.contrasts.map((contrast) => ({
+    ...withheldContrast(contrast, reason),
+    adjustedPValue: null,
+    relativeDifference: { value: null, interval: null, reason },
+    sequential: { difference: null, interval: null, pValue: null, reason },
+  })),
+  ...(outcome.matured === undefined ? {} : { matured: withheldPart(outcome.matured, reason) }),
+  ...(outcome.withoutCrossovers === undefined
+    ? {}
+    : { withoutCrossovers: withheldPart(outcome.withoutCrossovers, reason) }),
+});
+
+/** A planned end is a time, or a day that is meant as a whole. */
+const endOf = (end: string | undefined): number | undefined =>
+  end === undefined ? undefined : end.includes("T") ? Date.parse(end) : Date.parse(end) + 24 * 3_600_000;
 
 /**
  * Results of one experiment from what its ledger counted. Sample ratios are tested within each epoch and contrasts
@@ -65,7 +135,10 @@ const named = (
  *   .outcomes["purchase"]?.contrasts[0]; // { variant: "treatment", control: "control", difference: 0.012, … }
  */
 export const results = (input: ResultsInput): Results => {
-  const { counts, control, planned, alpha = 0.05 } = input;
+  const { counts, control, planned, plan, now, start } = input;
+  const alpha = input.alpha ?? plan?.alpha ?? 0.05;
+  const metrics =
+    input.metrics ?? Object.entries(input.kinds ?? {}).map(([name, kind]): DeclaredMetric => ({ name, kind }));
   const ground = groundOf(counts, planned, input.epoch, input.earlier);
   const readings = ground.epochs.map((epoch) => sampleRatioOf(ground, epoch));
   const live =
@@ -73,24 +146,51 @@ export const results = (input: ResultsInput): Results => {
   const mismatches = readings.filter((reading) => reading.sequential.mismatch);
   const subjects = byVariant(ground.variants, (variant) => subjectsIn(counts.arms, variant));
   const treatments = planned.map((arm) => arm.variant).filter((variant) => variant !== control);
+  const all = Object.values(subjects).reduce((sum, count) => sum + count, 0);
+  const withheld =
+    mismatches.length > 0 && input.showUntrusted !== true
+      ? "results not trustworthy: the sample ratio is not the planned one"
+      : null;
+  const outcomes = analyse({
+    ground,
+    control,
+    treatments,
+    metrics,
+    alpha,
+    ...(plan?.sample === undefined ? {} : { plannedSubjects: plan.sample }),
+    ...(plan?.primary === undefined ? {} : { primary: plan.primary }),
+  });
+  const end = endOf(plan?.end);
   return {
     subjects,
     repeats: counts.repeats,
     crossovers: counts.crossovers,
     sampleRatio: readings.length > 1 ? { ...live, byEpoch: readings } : live,
     trustworthy: mismatches.length === 0,
-    outcomes: Object.fromEntries(
-      named(counts.metrics, input.kinds ?? {}).map(([name, metric]) => [
-        name,
-        outcomeOf(ground, metric, treatments, control, alpha),
-      ]),
-    ),
-    signals: [
-      ...mismatches.map(mismatchSignal),
-      ...crossoverSignals(
-        counts.crossovers,
-        Object.values(subjects).reduce((sum, count) => sum + count, 0),
-      ),
-    ],
+    withheld,
+    fixedHorizon: fixedHorizonOf({
+      subjects: all,
+      now: now ?? 0,
+      ...(plan?.sample === undefined ? {} : { plannedSample: plan.sample }),
+      ...(end === undefined ? {} : { end }),
+      ...(start === undefined ? {} : { start }),
+    }),
+    outcomes:
+      withheld === null
+        ? outcomes
+        : Object.fromEntries(
+            Object.entries(outcomes).map(([name, outcome]) => [name, withheldFrom(outcome, withheld)]),
+          ),
+    ...(counts.parts === undefined
+      ? {}
+      : {
+          days: counts.parts.days.map(({ day, ...slice }) => ({ day, ...breakdownOf(ground, slice) })),
+          dimensions: counts.parts.dimensions.map(({ dimension, value, ...slice }) => ({
+            dimension,
+            value,
+            ...breakdownOf(ground, slice),
+          })),
+        }),
+    signals: [...mismatches.map(mismatchSignal), ...crossoverSignals(counts.crossovers, all)],
   };
 };

@@ -2,7 +2,7 @@
 import { Hono } from "hono";
 import * as v from "valibot";
 import { ProvisoError } from "../../errors.ts";
-import { controlOf, metricKinds } from "../../experiment.ts";
+import { controlOf, declaredKinds } from "../../experiment.ts";
 import type { LedgerCounts } from "../../ledger/counts.ts";
 import { earlierPlansOf, livePlan } from "../../ledger/plan.ts";
 import { limits } from "../../limits.ts";
@@ -32,33 +32,58 @@ const SampleRatio = v.object({
   }),
 });
 
+const interval = v.nullable(v.tuple([v.number(), v.number()]));
+
 const Contrast = v.object({
   variant: v.string(),
   control: v.string(),
   difference: numberOrNull,
   statistic: numberOrNull,
   pValue: numberOrNull,
-  interval: v.nullable(v.tuple([v.number(), v.number()])),
+  interval,
   degreesOfFreedom: v.optional(v.number()),
   reason,
   epochs: v.optional(v.array(count)),
   leftOut: v.optional(v.array(v.object({ epoch: count, reason: v.string() }))),
 });
 
+const Arms = v.record(
+  v.string(),
+  v.object({
+    subjects: count,
+    sum: v.number(),
+    exactSum: v.optional(v.string()),
+    mean: numberOrNull,
+    variance: numberOrNull,
+  }),
+);
+
+const Part = v.object({ subjects: byVariant, contrasts: v.array(Contrast) });
+
 const Outcome = v.object({
-  kind: v.picklist(metricKinds),
-  arms: v.record(
-    v.string(),
+  kind: v.picklist(declaredKinds),
+  primary: v.boolean(),
+  exploratory: v.boolean(),
+  arms: Arms,
+  contrasts: v.array(
     v.object({
-      subjects: count,
-      sum: v.number(),
-      exactSum: v.optional(v.string()),
-      mean: numberOrNull,
-      variance: numberOrNull,
+      ...Contrast.entries,
+      relativeDifference: v.object({ value: numberOrNull, interval, reason }),
+      sequential: v.object({ difference: numberOrNull, interval, pValue: numberOrNull, reason }),
+      adjustedPValue: numberOrNull,
     }),
   ),
-  contrasts: v.array(Contrast),
+  matured: v.optional(Part),
+  withoutCrossovers: v.optional(Part),
+  missing: v.optional(v.literal("exclude")),
 });
+
+const breakdown = {
+  subjects: byVariant,
+  deviation: byVariant,
+  sampleRatioPValue: numberOrNull,
+  outcomes: v.record(v.string(), Arms),
+};
 
 const Results = v.object({
   experimentName: v.string(),
@@ -74,6 +99,14 @@ const Results = v.object({
   crossovers: count,
   sampleRatio: v.object({ ...SampleRatio.entries, byEpoch: v.optional(v.array(SampleRatio)) }),
   trustworthy: v.boolean(),
+  withheld: v.nullable(v.string()),
+  fixedHorizon: v.object({ status: v.picklist(["early", "final"]), fraction: numberOrNull }),
+  shards: count,
+  recounted: v.number(),
+  dropped: count,
+  sampleRatioSeries: v.array(v.object({ epoch: count, looks: v.array(v.tuple([v.number(), v.number()])) })),
+  days: v.optional(v.array(v.object({ day: v.string(), ...breakdown }))),
+  dimensions: v.optional(v.array(v.object({ dimension: v.string(), value: v.string(), ...breakdown }))),
   outcomes: v.record(v.string(), Outcome),
   signals: v.array(v.object({ signalType: v.string(), severity: v.string(), message: v.string(), data: members })),
 });
@@ -108,11 +141,14 @@ export const resultsRoutes = (dependencies: Dependencies) =>
             ),
             "checkpoint",
           ),
+          untrusted: v.optional(
+            v.pipe(v.picklist(["show"], "show"), v.description("Show effects that are withheld under a mismatch")),
+          ),
         },
         answers: { 200: Results },
       },
       async (context) => {
-        const { looks } = context.req.valid("query");
+        const { looks, untrusted } = context.req.valid("query");
         const { ref, loaded } = await loadExperiment(context, dependencies);
         const { state } = loaded.snapshot;
         const measured = state.live ?? state.latest;
@@ -120,12 +156,10 @@ export const resultsRoutes = (dependencies: Dependencies) =>
         const earlier = earlierPlansOf(state);
         const counts = await dependencies.ledger(ref).counts({
           plans: [...earlier, { epoch: state.epoch, arms: planned }],
+          parts: true,
           ...(looks === "subject" ? { looks } : {}),
         });
         if (looks === "subject") checkSubjects(counts);
-        const kinds = Object.fromEntries(
-          (measured.configuration.metrics ?? []).flatMap(({ name, kind }) => (kind === "ratio" ? [] : [[name, kind]])),
-        );
         return context.json({
           experimentName: ref.experiment,
           state: state.lifecycle,
@@ -135,13 +169,21 @@ export const resultsRoutes = (dependencies: Dependencies) =>
           received: counts.received,
           exposures: counts.exposures,
           outcomeEvents: counts.outcomes,
+          shards: counts.shards,
+          recounted: counts.recounted,
+          dropped: counts.dropped,
+          sampleRatioSeries: counts.checkpointLooks.map(({ epoch, series = [] }) => ({ epoch, looks: series })),
           ...results({
             counts,
             planned,
             control: controlOf(measured.configuration).key,
             epoch: state.epoch,
             earlier,
-            kinds,
+            metrics: measured.configuration.metrics ?? [],
+            now: dependencies.now(),
+            ...(measured.configuration.plan === undefined ? {} : { plan: measured.configuration.plan }),
+            ...(state.servingSince === null ? {} : { start: Date.parse(state.servingSince) }),
+            ...(untrusted === undefined ? {} : { showUntrusted: true }),
           }),
         });
       },

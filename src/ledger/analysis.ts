@@ -1,0 +1,428 @@
+/**
+ * What results say of a metric beyond its totals: beside every fixed-horizon contrast the confidence sequence that may be
+ * looked at at any time, the relative difference, the p value corrected for the number of contrasts, and the same
+ * contrast over the subjects whose window has closed and over those who met one variant only.
+ */
+import type { DeclaredMetric } from "../experiment.ts";
+import {
+  type Estimate,
+  meansTooFew,
+  proportionsDifference,
+  proportionsTooFew,
+  sequenceOf,
+  type SequentialContrast,
+} from "../science/confidence-sequence.ts";
+import { type Contrast, untestable } from "../science/contrast.ts";
+import { benjaminiHochberg, holm } from "../science/multiple-comparisons.ts";
+import { normalCritical, normalTwoSided } from "../science/normal.ts";
+import {
+  type RatioMoments,
+  ratioOfMeans,
+  relativeDifference,
+  type RelativeDifference,
+} from "../science/ratio-metrics.ts";
+import type { ArmTotal, LedgerCounts, SliceCounts } from "./counts.ts";
+import {
+  covarianceOf,
+  type Decimal,
+  decimalNumber,
+  momentsOf,
+  parseDecimal,
+  subtractDecimals,
+  decimalText,
+} from "./decimal.ts";
+import { byVariant, type Ground, subjectsIn } from "./ground.ts";
+import { defaultWindowMs, metricSpecs } from "./metric-spec.ts";
+import { outcomeOf, type OutcomeResult, type VariantContrast } from "./outcomes.ts";
+import { metricKey } from "./subject.ts";
+
+export interface AnalysedContrast extends VariantContrast {
+  readonly relativeDifference: RelativeDifference;
+  /** Valid at any look. */
+  readonly sequential: SequentialContrast;
+  /** Primary metrics by Holm, all others by Benjamini and Hochberg; null where there is no p value. */
+  readonly adjustedPValue: number | null;
+}
+
+/** Contrasts over a part of the subjects. */
+export interface PartialOutcome {
+  readonly subjects: Readonly<Record<string, number>>;
+  readonly contrasts: readonly VariantContrast[];
+}
+
+export interface MetricAnalysis extends Omit<OutcomeResult, "kind" | "contrasts"> {
+  readonly kind: DeclaredMetric["kind"];
+  readonly primary: boolean;
+  /** Not a primary metric: a discovery here is a question for the next experiment. */
+  readonly exploratory: boolean;
+  readonly contrasts: readonly AnalysedContrast[];
+  /** Subjects whose window had closed: what fixed-horizon tests are for. Left out where nobody asked for parts. */
+  readonly matured?: PartialOutcome;
+  /** Without the subjects that met a second variant: a sensitivity analysis, and no more. */
+  readonly withoutCrossovers?: PartialOutcome;
+  /** Present for `missing: exclude`, which compares different populations. */
+  readonly missing?: "exclude";
+}
+
+/** Counts as far as contrasts look at them. */
+type Source = Pick<SliceCounts, "arms" | "metrics" | "products">;
+
+const within = (ground: Ground, source: Source): Ground => ({ ...ground, counts: { ...ground.counts, ...source } });
+
+const less = (a: string, b: string | undefined): string =>
+  b === undefined ? a : decimalText(subtractDecimals(parseDecimal(a), parseDecimal(b)));
+
+const totalsLess = (all: readonly ArmTotal[], taken: readonly ArmTotal[]): readonly ArmTotal[] =>
+  all.map((total) => {
+    const away = taken.find(({ epoch, variant }) => epoch === total.epoch && variant === total.variant);
+    return {
+      ...total,
+      observed: total.observed - (away?.observed ?? 0),
+      sum: less(total.sum, away?.sum),
+      sumOfSquares: less(total.sumOfSquares, away?.sumOfSquares),
+    };
+  });
+
+/** Everybody but those of a slice, exactly. */
+const withoutSlice = (counts: LedgerCounts, slice: SliceCounts): Source => ({
+  arms: counts.arms.map((arm) => ({
+    ...arm,
+    subjects: arm.subjects - subjectsIn(slice.arms, arm.variant, arm.epoch),
+  })),
+  metrics: counts.metrics.map((metric) => ({
+    ...metric,
+    arms: totalsLess(
+      metric.arms,
+      slice.metrics.find((other) => other.metric === metric.metric && other.kind === metric.kind)?.arms ?? [],
+    ),
+  })),
+  products: counts.products.map((product) => ({
+    ...product,
+    arms: totalsLess(
+      product.arms,
+      slice.products.find((other) => other.left === product.left && other.right === product.right)?.arms ?? [],
+    ),
+  })),
+});
+
+interface ArmSums {
+  readonly subjects: number;
+  readonly sum: Decimal;
+  readonly sumOfSquares: Decimal;
+}
+
+const sumsIn = (source: Source, key: string, variant: string, epoch: number, excludeMissing: boolean): ArmSums => {
+  const total = source.metrics
+    .find(({ metric, kind }) => metricKey(metric, kind) === key)
+    ?.arms.find((arm) => arm.variant === variant && arm.epoch === epoch);
+  return {
+    subjects: excludeMissing ? (total?.observed ?? 0) : subjectsIn(source.arms, variant, epoch),
+    sum: parseDecimal(total?.sum ?? "0"),
+    sumOfSquares: parseDecimal(total?.sumOfSquares ?? "0"),
+  };
+};
+
+/** One arm's mean or ratio, with the variance of that estimate. */
+interface Level {
+  readonly subjects: number;
+  readonly value: number | null;
+  readonly variance: number | null;
+}
+
+const meanLevel = ({ subjects, sum, sumOfSquares }: ArmSums): Level => {
+  const { mean, variance } = momentsOf(subjects, sum, sumOfSquares);
+  return { subjects, value: mean, variance: variance === null ? null : variance / subjects };
+};
+
+const ratioMomentsOf = (
+  source: Source,
+  left: string,
+  right: string,
+  variant: string,
+  epoch: number,
+): RatioMoments | null => {
+  const x = sumsIn(source, left, variant, epoch, false);
+  const y = sumsIn(source, right, variant, epoch, false);
+  const product = source.products
+    .find((one) => one.left === left && one.right === right)
+    ?.arms.find((arm) => arm.variant === variant && arm.epoch === epoch);
+  const numerator = momentsOf(x.subjects, x.sum, x.sumOfSquares);
+  const denominator = momentsOf(y.subjects, y.sum, y.sumOfSquares);
+  const covariance = covarianceOf(x.subjects, x.sum, y.sum, parseDecimal(product?.sum ?? "0"));
+  if (numerator.mean === null || numerator.variance === null || covariance === null) return null;
+  if (denominator.mean === null || denominator.variance === null) return null;
+  return {
+    subjects: x.subjects,
+    numerator: { mean: numerator.mean, variance: numerator.variance },
+    denominator: { mean: denominator.mean, variance: denominator.variance },
+    covariance,
+  };
+};
+
+interface LevelPair {
+  readonly weight: number;
+  readonly variant: Level;
+  readonly control: Level;
+}
+
+/** Variant − control and each of them, epochs weighted by their share of the subjects. */
+const combined = (pairs: readonly LevelPair[]) => {
+  const total = pairs.reduce((sum, { weight }) => sum + weight, 0);
+  const sides = { variant: { mean: 0, variance: 0 }, control: { mean: 0, variance: 0 } };
+  let subjects = 0;
+  for (const { weight, ...levels } of pairs) {
+    const share = weight / total;
+    for (const side of ["variant", "control"] as const) {
+      const { value, variance, subjects: own } = levels[side];
+      if (value === null || variance === null) return null;
+      sides[side] = {
+        mean: sides[side].mean + share * value,
+        variance: sides[side].variance + share ** 2 * variance,
+      };
+      subjects += own;
+    }
+  }
+  return pairs.length === 0 ? null : { ...sides, subjects };
+};
+
+const estimateOf = (pairs: readonly LevelPair[]): Estimate | null => {
+  const both = combined(pairs);
+  return both === null
+    ? null
+    : {
+        value: both.variant.mean - both.control.mean,
+        variance: both.variant.variance + both.control.variance,
+        subjects: both.subjects,
+      };
+};
+
+const notShown = (reason: string, difference: number | null = null): SequentialContrast => ({
+  difference,
+  interval: null,
+  pValue: null,
+  reason,
+});
+
+export interface AnalysisInput {
+  readonly ground: Ground;
+  readonly control: string;
+  readonly treatments: readonly string[];
+  readonly metrics: readonly DeclaredMetric[];
+  readonly alpha: number;
+  /** Subjects at which confidence sequences are tightest: of the plan. */
+  readonly plannedSubjects?: number;
+  /** Name of the plan's primary metric. */
+  readonly primary?: string;
+}
+
+/** Where a declared or undeclared metric is found, and how it is read. */
+interface Reading {
+  readonly name: string;
+  readonly kind: DeclaredMetric["kind"];
+  readonly declared: DeclaredMetric | undefined;
+  /** Key of the metric; of a ratio, those of its two. */
+  readonly keys: readonly [key: string] | readonly [numerator: string, denominator: string];
+}
+
+const levelsOf = (reading: Reading, source: Source, variant: string, epoch: number): Level => {
+  const [left, right] = reading.keys;
+  if (right === undefined)
+    return meanLevel(sumsIn(source, left, variant, epoch, reading.declared?.missing === "exclude"));
+  const { value, variance } = ratioOfMeans(ratioMomentsOf(source, left, right, variant, epoch));
+  return { subjects: subjectsIn(source.arms, variant, epoch), value, variance };
+};
+
+const pairsOf = (
+  reading: Reading,
+  source: Source,
+  epochs: readonly number[],
+  variant: string,
+  control: string,
+): readonly LevelPair[] =>
+  epochs.flatMap((epoch) => {
+    const weight = source.arms.filter((arm) => arm.epoch === epoch).reduce((sum, arm) => sum + arm.subjects, 0);
+    const pair = {
+      weight,
+      variant: levelsOf(reading, source, variant, epoch),
+      control: levelsOf(reading, source, control, epoch),
+    };
+    return pair.variant.variance === null || pair.control.variance === null ? [] : [pair];
+  });
+
+/** By the normal distribution: ratios, and means that leave out who has no value. */
+const byNormal = (pairs: readonly LevelPair[], alpha: number): Contrast => {
+  const estimate = estimateOf(pairs);
+  if (estimate === null) return untestable("no epoch has two subjects in both arms, and a denominator above 0");
+  if (estimate.variance === 0) return untestable("no variation within the arms", estimate.value);
+  const error = Math.sqrt(estimate.variance);
+  const statistic = estimate.value / error;
+  const halfWidth = normalCritical(alpha) * error;
+  return {
+    difference: estimate.value,
+    statistic,
+    pValue: normalTwoSided(statistic),
+    interval: [estimate.value - halfWidth, estimate.value + halfWidth],
+  };
+};
+
+const fixedOf = (reading: Reading, ground: Ground, input: AnalysisInput): readonly VariantContrast[] => {
+  const { control, treatments, alpha } = input;
+  const { counts } = ground;
+  const metric = counts.metrics.find((one) => metricKey(one.metric, one.kind) === reading.keys[0]);
+  if (reading.kind !== "ratio" && reading.declared?.missing !== "exclude")
+    return metric === undefined ? [] : outcomeOf(ground, metric, treatments, control, alpha).contrasts;
+  return treatments.map((variant) => ({
+    variant,
+    control,
+    ...byNormal(pairsOf(reading, counts, ground.epochs, variant, control), alpha),
+  }));
+};
+
+const sequentialOf = (
+  reading: Reading,
+  { ground, control, plannedSubjects }: AnalysisInput,
+  variant: string,
+): SequentialContrast => {
+  const { counts, epochs } = ground;
+  const pairs = pairsOf(reading, counts, epochs, variant, control);
+  const estimate = estimateOf(pairs);
+  if (estimate === null) return notShown("no epoch has two subjects in both arms");
+  const options = plannedSubjects === undefined ? {} : { plannedSubjects };
+  const sums = (arm: string) => ({
+    subjects: pairs.reduce((sum, pair) => sum + (arm === control ? pair.control : pair.variant).subjects, 0),
+    successes: epochs.reduce(
+      (sum, epoch) => sum + decimalNumber(sumsIn(counts, reading.keys[0], arm, epoch, false).sum),
+      0,
+    ),
+  });
+  if (reading.kind === "binary") {
+    const [v, c] = [sums(variant), sums(control)];
+    const tooFew = proportionsTooFew(v, c);
+    if (tooFew !== null) return notShown(tooFew, estimate.value);
+    return sequenceOf(pairs.length === 1 ? proportionsDifference(v, c) : estimate, options);
+  }
+  const arms = [variant, control].map((arm) => ({ subjects: sums(arm).subjects, mean: null, variance: null }));
+  const tooFew = meansTooFew(arms, reading.declared?.cap !== undefined);
+  return tooFew === null ? sequenceOf(estimate, options) : notShown(tooFew, estimate.value);
+};
+
+const relativeOf = (
+  reading: Reading,
+  { ground, control, alpha }: AnalysisInput,
+  variant: string,
+): RelativeDifference => {
+  const both = combined(pairsOf(reading, ground.counts, ground.epochs, variant, control));
+  return both === null
+    ? { value: null, interval: null, reason: "no epoch has two subjects in both arms" }
+    : relativeDifference(both.variant, both.control, alpha);
+};
+
+const partOf = (reading: Reading, source: Source, input: AnalysisInput): PartialOutcome => ({
+  subjects: byVariant(input.ground.variants, (variant) => subjectsIn(source.arms, variant)),
+  contrasts: fixedOf(reading, within(input.ground, source), input),
+});
+
+const readingsOf = ({ ground, metrics }: AnalysisInput): readonly Reading[] => {
+  const byName = new Map(metrics.map((metric) => [metric.name, metric]));
+  const keyOf = (name: string | undefined): string | undefined => {
+    const metric = byName.get(name ?? "");
+    return metric === undefined || metric.kind === "ratio" ? undefined : metricKey(metric.name, metric.kind);
+  };
+  const counted = ground.counts.metrics.map(({ metric, kind }): Reading => {
+    const known = byName.get(metric);
+    const kinds = ground.counts.metrics.filter((other) => other.metric === metric).map((other) => other.kind);
+    // A metric that came with two kinds is two, and neither may hide the other.
+    const plain = kinds.find((one) => one === known?.kind) ?? kinds.toSorted()[0];
+    return {
+      name: kind === plain ? metric : `${metric} (${kind})`,
+      kind,
+      declared: known?.kind === kind ? known : undefined,
+      keys: [metricKey(metric, kind)],
+    };
+  });
+  const ratios = metrics.flatMap((metric): readonly Reading[] => {
+    const [left, right] = [keyOf(metric.numerator), keyOf(metric.denominator)];
+    return metric.kind !== "ratio" || left === undefined || right === undefined
+      ? []
+      : [{ name: metric.name, kind: "ratio", declared: metric, keys: [left, right] }];
+  });
+  return [...counted, ...ratios];
+};
+
+/** When the window of a metric closes; of a ratio, when both have. null: never. */
+const closingOf = ({ keys }: Reading, metrics: readonly DeclaredMetric[]): number | null => {
+  const specs = new Map(metricSpecs(0, metrics).specs);
+  const ends = keys.map((key) => {
+    const spec = specs.get(key);
+    return spec === undefined ? defaultWindowMs : spec.to;
+  });
+  return ends.includes(null) ? null : Math.max(...ends.filter((end) => end !== null));
+};
+
+/** Corrected within each family; the order is that of the contrasts. */
+const corrected = (
+  pValues: readonly (number | null)[],
+  correct: (pValues: readonly number[]) => readonly number[],
+): readonly (number | null)[] => {
+  const known = correct(pValues.filter((pValue) => pValue !== null));
+  let next = 0;
+  return pValues.map((pValue) => (pValue === null ? null : (known[next++] ?? null)));
+};
+
+/**
+ * Every metric that was counted or declared as a ratio, by name.
+ *
+ * @throws RangeError for counts or sums that no ledger can have
+ */
+export const analyse = (input: AnalysisInput): Readonly<Record<string, MetricAnalysis>> => {
+  const { ground, metrics, treatments, primary: plannedPrimary } = input;
+  const { counts } = ground;
+  const readings = readingsOf(input);
+  const isPrimary = ({ declared, name }: Reading): boolean =>
+    declared !== undefined && (declared.primary === true || name === plannedPrimary);
+  const fixed = readings.map((reading) => fixedOf(reading, ground, input));
+  const adjusted = new Map<string, number | null>();
+  for (const family of [true, false]) {
+    const members = readings.flatMap((reading, place) =>
+      isPrimary(reading) === family
+        ? (fixed[place] ?? []).map(({ variant, pValue }) => ({ key: JSON.stringify([reading.name, variant]), pValue }))
+        : [],
+    );
+    const values = corrected(
+      members.map(({ pValue }) => pValue),
+      family ? holm : benjaminiHochberg,
+    );
+    for (const [place, { key }] of members.entries()) adjusted.set(key, values[place] ?? null);
+  }
+  const single = counts.parts === undefined ? undefined : withoutSlice(counts, counts.parts.crossovers);
+  return Object.fromEntries(
+    readings.map((reading, place): readonly [string, MetricAnalysis] => {
+      const metric = counts.metrics.find((one) => metricKey(one.metric, one.kind) === reading.keys[0]);
+      const shown =
+        metric === undefined || reading.kind === "ratio"
+          ? undefined
+          : outcomeOf(ground, metric, treatments, input.control, input.alpha);
+      const closing = closingOf(reading, metrics);
+      const closed: Source | undefined =
+        closing === null ? counts : counts.parts?.matured.find(({ to }) => to === closing);
+      return [
+        reading.name,
+        {
+          kind: reading.kind,
+          primary: isPrimary(reading),
+          exploratory: !isPrimary(reading),
+          arms: shown?.arms ?? {},
+          contrasts: (fixed[place] ?? []).map((contrast) => ({
+            ...contrast,
+            relativeDifference: relativeOf(reading, input, contrast.variant),
+            sequential: sequentialOf(reading, input, contrast.variant),
+            adjustedPValue: adjusted.get(JSON.stringify([reading.name, contrast.variant])) ?? null,
+          })),
+          ...(counts.parts === undefined || closed === undefined ? {} : { matured: partOf(reading, closed, input) }),
+          ...(single === undefined ? {} : { withoutCrossovers: partOf(reading, single, input) }),
+          ...(reading.declared?.missing === "exclude" ? { missing: "exclude" as const } : {}),
+        },
+      ];
+    }),
+  );
+};

@@ -1,0 +1,294 @@
+import { describe, expect, test } from "vitest";
+import type { DeclaredMetric } from "../../src/experiment.ts";
+import { accumulate } from "../../src/ledger/accumulate.ts";
+import type { ExposureRow, OutcomeRow } from "../../src/ledger/batch.ts";
+import { collapseTime, countsFrom, type CountRows } from "../../src/ledger/count-rows.ts";
+import type { LedgerCounts } from "../../src/ledger/counts.ts";
+import { decimalText } from "../../src/ledger/decimal.ts";
+import { metricSpecs, specLookUp } from "../../src/ledger/metric-spec.ts";
+import { results, type ResultsInput } from "../../src/ledger/results.ts";
+import { proportionSequence } from "../../src/science/confidence-sequence.ts";
+import { benjaminiHochberg, holm } from "../../src/science/multiple-comparisons.ts";
+import { compareProportions } from "../../src/science/proportions.ts";
+import { compareRatios, ratioMoments } from "../../src/science/ratio-metrics.ts";
+import { welchTest } from "../../src/science/welch.ts";
+
+const day = 86_400_000;
+const start = Date.parse("2026-11-01T00:00:00Z");
+const id = (n: number): string => `00000000-0000-7000-8000-${String(n).padStart(12, "0")}`;
+const planned = [
+  { variant: "control", share: 0.5 },
+  { variant: "treatment", share: 0.5 },
+];
+
+/** Counts as a ledger gives them, of these events. */
+const counted = (
+  metrics: readonly DeclaredMetric[],
+  exposures: readonly ExposureRow[],
+  outcomes: readonly OutcomeRow[],
+  asOf: number,
+): LedgerCounts => {
+  const specs = metricSpecs(1, metrics);
+  const { arms, crossovers } = accumulate(
+    {
+      subjects: new Map(),
+      isCounted: () => false,
+      outcomesOf: () => new Map(),
+      settledBefore: 0,
+      specOf: specLookUp(specs),
+      products: specs.products,
+      slicing: { daysBefore: 0 },
+    },
+    { exposures, outcomes },
+  );
+  const rows: CountRows = {
+    arms: arms.map(({ epoch, variant, subjects }) => ({ epoch, variant, subjects })),
+    slices: arms.flatMap(({ epoch, variant, slices }) =>
+      Array.from(slices, ([slice, { subjects }]) => [slice, epoch, variant, subjects] as const),
+    ),
+    totals: arms.flatMap(({ epoch, variant, slices }) =>
+      Array.from(slices).flatMap(([slice, { totals }]) =>
+        Array.from(
+          totals,
+          ([metric, { observed, sum, sumOfSquares }]) =>
+            [slice, metric, epoch, variant, observed, decimalText(sum), decimalText(sumOfSquares)] as const,
+        ),
+      ),
+    ),
+    metrics: [],
+    exposures: exposures.length,
+    crossovers,
+    outcomes: outcomes.length,
+    dropped: 0,
+    received: 0,
+    recounted: [1, 1],
+    parcels: { shard: 0, sent: [], received: [] },
+  };
+  const windows = [...new Set(specs.specs.flatMap(([, { to }]) => (to === null ? [] : [to])))];
+  return { ...countsFrom(collapseTime(rows, asOf, windows), windows), checkpointLooks: [], shards: 1 };
+};
+
+const shown = (n: number, variant: string, time = start, dimensions: readonly string[] = []): ExposureRow => [
+  id(n),
+  `s${n}`,
+  variant,
+  1,
+  time,
+  false,
+  dimensions,
+];
+const value = (n: number, subject: number, metric: string, kind: OutcomeRow[3], amount: number): OutcomeRow => [
+  id(10_000 + n),
+  `s${subject}`,
+  metric,
+  kind,
+  start + 1_000,
+  amount,
+];
+
+const judged = (counts: LedgerCounts, more: Partial<ResultsInput> = {}) =>
+  results({ counts, planned, control: "control", epoch: 1, ...more });
+
+/** Four hundred subjects: those of treatment convert more often. */
+const size = 400;
+const exposures = Array.from({ length: size }, (_, n) => shown(n, n % 2 === 0 ? "control" : "treatment"));
+const converts = (n: number): boolean => n % 5 === 0 || (n % 2 === 1 && n % 3 === 0);
+
+describe("results of a metric", () => {
+  const metrics: readonly DeclaredMetric[] = [
+    { name: "purchase", kind: "binary", primary: true },
+    { name: "visits", kind: "count" },
+    { name: "spend", kind: "continuous", missing: "exclude" },
+    { name: "perVisit", kind: "ratio", numerator: "spend", denominator: "visits" },
+  ];
+  const visitsOf = (n: number): number => (n % 4) + 1;
+  const spendOf = (n: number): number | undefined => (n % 3 === 0 ? undefined : (n * 7) % 11);
+  const outcomes = exposures.flatMap((_, n) => [
+    value(n * 3, n, "purchase", "binary", Number(converts(n))),
+    value(n * 3 + 1, n, "visits", "count", visitsOf(n)),
+    ...(spendOf(n) === undefined ? [] : [value(n * 3 + 2, n, "spend", "continuous", spendOf(n) ?? 0)]),
+  ]);
+  const found = judged(counted(metrics, exposures, outcomes, start + day), { metrics });
+  const numbersOf = (arm: 0 | 1) => Array.from({ length: size / 2 }, (_, half) => half * 2 + arm);
+  const successes = (arm: 0 | 1): number => numbersOf(arm).filter(converts).length;
+
+  test("a proportion has its test, its sequence and its relative difference", () => {
+    const [arms, contrast] = [
+      [1, 0].map((arm) => ({ subjects: 200, successes: successes(arm === 1 ? 1 : 0) })),
+      found.outcomes["purchase"]?.contrasts[0],
+    ];
+    const [variant, control] = arms;
+    if (variant === undefined || control === undefined) throw new RangeError("no arms");
+    const fixed = compareProportions(variant, control);
+    expect(contrast).toMatchObject({ variant: "treatment", difference: fixed.difference, pValue: fixed.pValue });
+    expect(contrast?.sequential).toEqual(proportionSequence(variant, control));
+    expect(contrast?.sequential.interval).not.toBeNull();
+    expect(contrast?.relativeDifference.value).toBeCloseTo(variant.successes / control.successes - 1, 12);
+  });
+
+  test("a ratio is compared over subjects, by the delta method; a subject without a value counts as 0", () => {
+    const moments = (arm: 0 | 1) =>
+      ratioMoments(
+        numbersOf(arm).map((n) => spendOf(n) ?? 0),
+        numbersOf(arm).map(visitsOf),
+      );
+    const expected = compareRatios(moments(1), moments(0));
+    const contrast = found.outcomes["perVisit"]?.contrasts[0];
+    expect(found.outcomes["perVisit"]).toMatchObject({ kind: "ratio", exploratory: true });
+    expect(contrast?.difference).toBeCloseTo(expected.difference ?? NaN, 12);
+    expect(contrast?.pValue).toBeCloseTo(expected.pValue ?? NaN, 10);
+    // It has no cap.
+    expect(contrast?.sequential).toMatchObject({ interval: null, reason: expect.stringContaining("no cap") });
+  });
+
+  test("missing: exclude divides by who has a value, and says so", () => {
+    const means = [1, 0].map((arm) => {
+      const own = numbersOf(arm === 1 ? 1 : 0).flatMap((n) => spendOf(n) ?? []);
+      return own.reduce((sum, one) => sum + one, 0) / own.length;
+    });
+    expect(found.outcomes["spend"]).toMatchObject({ missing: "exclude" });
+    expect(found.outcomes["spend"]?.contrasts[0]?.difference).toBeCloseTo((means[0] ?? 0) - (means[1] ?? 0), 12);
+  });
+
+  test("primary metrics are corrected by Holm, the others by Benjamini and Hochberg", () => {
+    const p = (name: string): number => found.outcomes[name]?.contrasts[0]?.pValue ?? NaN;
+    const adjusted = (name: string) => found.outcomes[name]?.contrasts[0]?.adjustedPValue;
+    expect(adjusted("purchase")).toBe(holm([p("purchase")])[0]);
+    const rest = Object.keys(found.outcomes).filter((name) => name !== "purchase");
+    expect(rest).toHaveLength(3);
+    const expected = benjaminiHochberg(rest.map(p));
+    for (const [place, name] of rest.entries()) expect(adjusted(name)).toBeCloseTo(expected[place] ?? NaN, 12);
+    const byPlan = judged(counted(metrics, exposures, outcomes, start + day), {
+      metrics,
+      plan: { alpha: 0.05, primary: "visits" },
+    });
+    expect(byPlan.outcomes["visits"]).toMatchObject({ primary: true, exploratory: false });
+    expect(byPlan.outcomes["purchase"]?.contrasts[0]?.adjustedPValue).toBe(holm([p("purchase"), p("visits")])[0]);
+  });
+});
+
+describe("parts of the subjects", () => {
+  const metrics: readonly DeclaredMetric[] = [{ name: "rounds", kind: "count", window: { to: "2h" } }];
+
+  test("matured are those whose window has closed, to the hour; everybody is in the totals", () => {
+    const early = Array.from({ length: 20 }, (_, n) =>
+      shown(n, n % 2 === 0 ? "control" : "treatment", start + 59 * 60_000),
+    );
+    const late = Array.from({ length: 10 }, (_, n) =>
+      shown(100 + n, n % 2 === 0 ? "control" : "treatment", start + 60 * 60_000),
+    );
+    const outcomes = [...early, ...late].map(([, subject], n): OutcomeRow => [
+      id(10_000 + n),
+      subject,
+      "rounds",
+      "count",
+      start + 61 * 60_000,
+      n,
+    ]);
+    const at = (asOf: number) =>
+      judged(counted(metrics, [...early, ...late], outcomes, asOf), { metrics }).outcomes["rounds"];
+    expect(at(start + 3 * 3_600_000 - 1)?.matured?.subjects).toEqual({ control: 0, treatment: 0 });
+    const some = at(start + 3 * 3_600_000);
+    expect(some?.matured?.subjects).toEqual({ control: 10, treatment: 10 });
+    expect(some?.arms["control"]?.subjects).toBe(15);
+    const moments = (offset: 0 | 1) => {
+      const own = Array.from({ length: 10 }, (_, half) => half * 2 + offset);
+      const mean = own.reduce((sum, one) => sum + one, 0) / 10;
+      return { subjects: 10, mean, variance: own.reduce((sum, one) => sum + (one - mean) ** 2, 0) / 9 };
+    };
+    expect(some?.matured?.contrasts[0]?.pValue).toBeCloseTo(welchTest(moments(1), moments(0)).pValue ?? NaN, 12);
+    expect(at(start + 4 * 3_600_000)?.matured?.subjects).toEqual({ control: 15, treatment: 15 });
+  });
+
+  test("without crossovers is what it would be had they never come", () => {
+    const crossing = [shown(900, "control", start), shown(901, "treatment", start)];
+    const again: readonly ExposureRow[] = [
+      [id(5_000), "s900", "treatment", 1, start + 5],
+      [id(5_001), "s901", "control", 1, start + 6],
+    ];
+    const outcomes = Array.from({ length: 40 }, (_, n) => value(n, n, "rounds", "count", (n * n) % 17));
+    const others = exposures.slice(0, 40);
+    const all = judged(
+      counted(
+        metrics,
+        [...others, ...crossing, ...again],
+        [...outcomes, value(90, 900, "rounds", "count", 1_000)],
+        start,
+      ),
+      { metrics },
+    );
+    const without = judged(counted(metrics, others, outcomes, start), { metrics });
+    expect(all.crossovers).toBe(2);
+    const { difference, pValue } = without.outcomes["rounds"]?.contrasts[0] ?? {};
+    expect(all.outcomes["rounds"]?.withoutCrossovers?.contrasts[0]).toMatchObject({ difference, pValue });
+    expect(all.outcomes["rounds"]?.withoutCrossovers?.subjects).toEqual({ control: 20, treatment: 20 });
+    expect(all.outcomes["rounds"]?.contrasts[0]?.difference).not.toBe(difference);
+  });
+
+  test("days and declared dimensions show the gap in shares, and their totals", () => {
+    const rows = Array.from({ length: 100 }, (_, n) =>
+      shown(n, n % 4 === 0 ? "control" : "treatment", start + (n < 60 ? 0 : day), [
+        n < 60 ? "country=US" : "country=(other)",
+      ]),
+    );
+    const found = judged(counted(metrics, rows, [value(1, 1, "rounds", "count", 5)], start), { metrics });
+    expect(found.days?.map(({ day: name, subjects, deviation }) => [name, subjects, deviation])).toEqual([
+      ["2026-11-01", { control: 15, treatment: 45 }, { control: -0.25, treatment: 0.25 }],
+      ["2026-11-02", { control: 10, treatment: 30 }, { control: -0.25, treatment: 0.25 }],
+    ]);
+    expect(found.dimensions?.map(({ dimension, value: name, subjects }) => [dimension, name, subjects])).toEqual([
+      ["country", "(other)", { control: 10, treatment: 30 }],
+      ["country", "US", { control: 15, treatment: 45 }],
+    ]);
+    expect(found.days?.[0]?.outcomes["rounds (count)"]?.["treatment"]).toMatchObject({ subjects: 45, sum: 5 });
+    expect(found.days?.[0]?.sampleRatioPValue).toBeLessThan(0.001);
+  });
+});
+
+describe("what may be believed", () => {
+  const metrics: readonly DeclaredMetric[] = [{ name: "purchase", kind: "binary" }];
+  const outcomes = exposures.map((_, n) => value(n, n, "purchase", "binary", Number(converts(n))));
+
+  test("under a mismatch effects are withheld until somebody asks for them", () => {
+    const stray = [...exposures, shown(9_000, "killed")];
+    const counts = counted(metrics, stray, outcomes, start);
+    const plans = [...planned, { variant: "killed", share: 0 }];
+    const found = judged(counts, { metrics, planned: plans });
+    expect(found).toMatchObject({ trustworthy: false, withheld: expect.stringContaining("not trustworthy") });
+    expect(found.outcomes["purchase"]?.contrasts[0]).toMatchObject({
+      difference: null,
+      pValue: null,
+      interval: null,
+      adjustedPValue: null,
+      sequential: { interval: null, pValue: null },
+      relativeDifference: { value: null },
+    });
+    expect(found.outcomes["purchase"]?.withoutCrossovers?.contrasts[0]?.difference).toBeNull();
+    expect(found.outcomes["purchase"]?.arms["control"]?.subjects).toBe(200);
+    const told = judged(counts, { metrics, planned: plans, showUntrusted: true });
+    expect(told.withheld).toBeNull();
+    expect(told.outcomes["purchase"]?.contrasts[0]?.difference).not.toBeNull();
+  });
+
+  test("fixedHorizon says how far the plan has come", () => {
+    const counts = counted(metrics, exposures, outcomes, start);
+    expect(judged(counts).fixedHorizon).toEqual({ status: "early", fraction: null });
+    expect(judged(counts, { plan: { alpha: 0.05, sample: 1_600 } }).fixedHorizon).toEqual({
+      status: "early",
+      fraction: 0.25,
+    });
+    expect(judged(counts, { plan: { alpha: 0.05, sample: 400 } }).fixedHorizon).toEqual({
+      status: "final",
+      fraction: 1,
+    });
+    const plan = { alpha: 0.05, end: "2026-11-10" };
+    expect(judged(counts, { plan, start, now: start + 5 * day }).fixedHorizon).toEqual({
+      status: "early",
+      fraction: 0.5,
+    });
+    expect(judged(counts, { plan, start, now: start + 10 * day }).fixedHorizon).toEqual({
+      status: "final",
+      fraction: 1,
+    });
+  });
+});
