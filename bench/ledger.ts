@@ -85,6 +85,23 @@ const envelopes =
 const rawRows: EncodeBatch = (start, end) =>
   JSON.stringify(Array.from({ length: end - start }, (_, index) => rawOf(eventOf("raw", start + index))));
 
+/** The same rows as the ledger counts them: as one text, like the raw ones. */
+const ledgerRows: EncodeBatch = (start, end) => {
+  const events = Array.from({ length: end - start }, (_, index) => eventOf("alone", start + index));
+  return JSON.stringify({
+    exposures: events.flatMap(({ eventId, timestamp, payload }) =>
+      "variantKey" in payload
+        ? [[eventId, payload.subjectId, payload.variantKey, payload.epoch, Date.parse(timestamp)]]
+        : [],
+    ),
+    outcomes: events.flatMap(({ eventId, timestamp, payload }) =>
+      "metric" in payload
+        ? [[eventId, payload.subjectId, payload.metric, payload.kind, Date.parse(timestamp), Number(payload.value)]]
+        : [],
+    ),
+  });
+};
+
 const bundle = await build({
   entryPoints: [join(import.meta.dirname, "worker", "ledger.ts")],
   bundle: true,
@@ -256,12 +273,19 @@ const run = async (): Promise<void> => {
   const raw = await measure("/raw?experiment=raw", rawRows, events, always);
   const rows = v.parse(v.number(), await ask("/raw-count?experiment=raw"));
   const { exposures, outcomes } = await counts("ledger");
+  const alone = await measure("/ledger-rows?experiment=alone", ledgerRows, events, always);
+  const size = v.parse(v.number(), await ask("/ledger-size?experiment=alone"));
 
   say(
     `\nHTTP → queue → consumer → ledger   ${rate(line)} events/s (${line.toFixed(1)} µs an event, of which workerd computes ${((cpuMs * 1_000) / events).toFixed(1)})`,
   );
   say(`  with one request in flight        ${rate(one)} events/s`);
   say(`HTTP → raw insert of the same rows ${rate(raw)} rows/s (${raw.toFixed(1)} µs a row)`);
+  say(`HTTP → ledger, the same rows       ${rate(alone)} rows/s (${alone.toFixed(1)} µs a row)`);
+  say(`ratio: the ledger counts rows at ${((raw / alone) * 100).toFixed(0)} % of the raw insert's rate`);
+  say(
+    `its database has ${(size / 1e6).toFixed(0)} MB: ${Math.round(size / (events / 3))} bytes a subject with its exposure id and two outcomes`,
+  );
   say(`ratio: the product's line takes ${(line / raw).toFixed(1)} times the raw insert`);
   if (exposures + outcomes !== events || rows !== events) {
     throw new Error(`counted ${exposures + outcomes} events and ${rows} rows of ${events}`);

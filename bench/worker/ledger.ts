@@ -1,6 +1,7 @@
 /** The Worker that `bench/ledger.ts` measures: the product's line from HTTP to ledger, cut off at each stage, and the raw insert. */
 import { DurableObject } from "cloudflare:workers";
 import { Hono } from "hono";
+import * as v from "valibot";
 import { decodeMessage } from "../../src/events/message.ts";
 import { parseEvent } from "../../src/events/validate.ts";
 import { withScope } from "../../src/http/access.ts";
@@ -8,13 +9,32 @@ import type { AppEnvironment } from "../../src/http/dependencies.ts";
 import { errorResponse } from "../../src/http/problem.ts";
 import { eventsRoutes } from "../../src/http/routes/events.ts";
 import { defaultScope, refKey } from "../../src/scope.ts";
+import type { ExposureRow, OutcomeRow } from "../../src/ledger/batch.ts";
 import { consume } from "../../worker/consumer.ts";
 import type { LedgerEnv } from "../../worker/env.ts";
+import { LedgerObject as Counted } from "../../worker/ledger-object.ts";
 
-export { LedgerObject } from "../../worker/ledger-object.ts";
+/** Takes rows as text, as the raw object does, so that both are given the same. */
+export class LedgerObject extends Counted {
+  async recordText(experimentName: string, json: string): Promise<number> {
+    const ref = { ...defaultScope, experiment: experimentName };
+    const { exposures, outcomes } = v.parse(Rows, JSON.parse(json));
+    await this.record({ ref, exposures, outcomes, assignments: [] });
+    return exposures.length + outcomes.length;
+  }
+
+  size(): number {
+    return this.ctx.storage.sql.databaseSize;
+  }
+}
+
+const Rows = v.object({
+  exposures: v.array(v.custom<ExposureRow>(Array.isArray)),
+  outcomes: v.array(v.custom<OutcomeRow>(Array.isArray)),
+});
 
 interface Env {
-  readonly LEDGERS: LedgerEnv["LEDGERS"];
+  readonly LEDGERS: LedgerEnv["LEDGERS"] & DurableObjectNamespace<LedgerObject>;
   readonly RAW: DurableObjectNamespace<RawObject>;
   readonly EVENTS: Queue<string>;
   readonly ACKNOWLEDGED: Queue<string>;
@@ -89,6 +109,17 @@ const handler: ExportedHandler<Env, string> = {
         return ingest(toQueue(env.EVENTS)).fetch(events);
       case "/raw":
         return Response.json(await env.RAW.getByName(experiment(request)).insert(await request.text()));
+      case "/ledger-rows": {
+        const name = experiment(request);
+        const ledger: DurableObjectStub<LedgerObject> = env.LEDGERS.get(
+          env.LEDGERS.idFromName(refKey({ ...defaultScope, experiment: name })),
+        );
+        return Response.json(await ledger.recordText(name, await request.text()));
+      }
+      case "/ledger-size": {
+        const id = env.LEDGERS.idFromName(refKey({ ...defaultScope, experiment: experiment(request) }));
+        return Response.json(await env.LEDGERS.get(id).size());
+      }
       case "/raw-count":
         return Response.json(await env.RAW.getByName(experiment(request)).count());
       case "/progress":

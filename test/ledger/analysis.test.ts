@@ -138,7 +138,8 @@ describe("results of a metric", () => {
     expect(contrast?.difference).toBeCloseTo(expected.difference ?? NaN, 12);
     expect(contrast?.pValue).toBeCloseTo(expected.pValue ?? NaN, 10);
     // It has no cap.
-    expect(contrast?.sequential).toMatchObject({ interval: null, reason: expect.stringContaining("no cap") });
+    expect(contrast?.sequential.interval).toBeNull();
+    expect(contrast?.sequential.reason).toContain("no cap");
   });
 
   test("missing: exclude divides by who has a value, and says so", () => {
@@ -254,7 +255,8 @@ describe("what may be believed", () => {
     const counts = counted(metrics, stray, outcomes, start);
     const plans = [...planned, { variant: "killed", share: 0 }];
     const found = judged(counts, { metrics, planned: plans });
-    expect(found).toMatchObject({ trustworthy: false, withheld: expect.stringContaining("not trustworthy") });
+    expect(found.trustworthy).toBe(false);
+    expect(found.withheld).toContain("not trustworthy");
     expect(found.outcomes["purchase"]?.contrasts[0]).toMatchObject({
       difference: null,
       pValue: null,

@@ -6,8 +6,12 @@ import { parse } from "csv-parse/sync";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import type { ExposureRow, OutcomeRow } from "../../src/ledger/batch.ts";
-import { looksAtEverySubject } from "../../src/science/sequential-srm.ts";
+import { addDecimals, type Decimal, decimalText, parseDecimal } from "../../src/ledger/decimal.ts";
+import { shardHash, shardOf } from "../../src/ledger/shard.ts";
+import { chiSquareSampleRatio } from "../../src/science/chi-square-srm.ts";
+import { logBayesFactor, looksAtEverySubject } from "../../src/science/sequential-srm.ts";
 import { memoryLedger } from "./memory-ledger.ts";
+import type { Rows, SetCounts } from "./reference.ts";
 
 const directory = resolve(import.meta.dirname, "../../../shared/data");
 const has = existsSync(directory);
@@ -90,4 +94,96 @@ describe.skipIf(!has)("real data", () => {
     for (const [, , variant] of exposures) fold.observe(variant);
     expect(fold.result().pValue).toBeCloseTo(0.774019, 6);
   }, 60_000);
+
+  /** Rows of all shards added up, as the first shard adds them. */
+  const merged = (parts: readonly SetCounts[]) => {
+    const sum = (texts: readonly string[]): string =>
+      decimalText(texts.map(parseDecimal).reduce<Decimal>(addDecimals, 0));
+    const arms = Map.groupBy(
+      parts.flatMap((part) => part.arms),
+      ({ variant }) => variant,
+    );
+    const totals = Map.groupBy(
+      parts.flatMap((part) => part.metrics.flatMap(({ metric, arms: own }) => own.map((arm) => ({ metric, ...arm })))),
+      ({ metric, variant }) => `${metric} ${variant}`,
+    );
+    return {
+      subjects: Object.fromEntries(
+        [...arms].map(([variant, own]) => [variant, own.reduce((all, { subjects }) => all + subjects, 0)]),
+      ),
+      exposures: parts.reduce((all, { exposures }) => all + exposures, 0),
+      crossovers: parts.reduce((all, { crossovers }) => all + crossovers, 0),
+      totals: Object.fromEntries(
+        [...totals].map(([key, own]) => [
+          key,
+          [sum(own.map((arm) => arm.sum)), sum(own.map((arm) => arm.sumOfSquares))],
+        ]),
+      ),
+    };
+  };
+
+  /** The same order for every run: a linear congruence, so a failure can be looked at again. */
+  const shuffled = <Row>(rows: readonly Row[]): readonly Row[] => {
+    let state = 1;
+    return rows
+      .map((row) => {
+        state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+        return { row, at: state };
+      })
+      .toSorted((a, b) => a.at - b.at)
+      .map(({ row }) => row);
+  };
+
+  test.each([
+    ["cookie-cats.csv.gz", "userid", "version", "retention_7", ["gate_30", "gate_40"]],
+    ["landing-page.csv.gz", "user_id", "landing_page", "converted", ["new_page", "old_page"]],
+  ] as const)(
+    "%s through 1, 4 and 16 shards, everything twice and in random order: the same, bit for bit",
+    (file, subject, variant, metric, arms) => {
+      const rows = read(file);
+      const events = rows.map((row, index): Rows => ({
+        exposures: [[id(0, index), row[subject] ?? "", row[variant] ?? "", 0, index]],
+        outcomes: [
+          [id(1, index), row[subject] ?? "", metric, "binary", index, Number(/^(true|1)$/i.test(row[metric] ?? ""))],
+        ],
+      }));
+      const deliveries = shuffled([...events, ...events]);
+      const found = [1, 4, 16].map((shards) => {
+        const ledgers = Array.from({ length: shards }, () => memoryLedger(0));
+        for (let start = 0; start < deliveries.length; start += 10_000) {
+          const batch = deliveries.slice(start, start + 10_000);
+          const parts = Map.groupBy(batch, ({ exposures: [row] }) => shardOf(shardHash(row?.[1] ?? ""), shards));
+          for (const [shard, own] of parts)
+            ledgers[shard]?.record({
+              exposures: own.flatMap(({ exposures }) => exposures),
+              outcomes: own.flatMap(({ outcomes }) => outcomes),
+            });
+        }
+        const counts = merged(ledgers.map((ledger) => ledger.counts()));
+        const sizes = arms.map((arm) => counts.subjects[arm] ?? 0);
+        return {
+          ...counts,
+          chiSquare: chiSquareSampleRatio(sizes, [0.5, 0.5]),
+          logBayesFactor: logBayesFactor(sizes, [0.5, 0.5]),
+        };
+      });
+      const once = memoryLedger(0);
+      for (const { exposures, outcomes } of [
+        {
+          exposures: events.flatMap((event) => event.exposures),
+          outcomes: events.flatMap((event) => event.outcomes),
+        },
+      ])
+        once.record({ exposures, outcomes });
+      const plain = merged([once.counts()]);
+      for (const one of found) {
+        expect(one).toEqual(found[0]);
+        expect(one).toMatchObject(plain);
+      }
+      expect(Object.values(plain.subjects).reduce((sum, count) => sum + count, 0)).toBe(
+        new Set(rows.map((row) => row[subject])).size,
+      );
+    },
+    120_000,
+  );
 });
