@@ -87,14 +87,14 @@ const rawRows: EncodeBatch = (start, end) =>
 
 /** The same rows as the ledger counts them: as one text, like the raw ones. */
 const ledgerRows: EncodeBatch = (start, end) => {
-  const events = Array.from({ length: end - start }, (_, index) => eventOf("alone", start + index));
+  const sent = Array.from({ length: end - start }, (_, index) => eventOf("alone", start + index));
   return JSON.stringify({
-    exposures: events.flatMap(({ eventId, timestamp, payload }) =>
+    exposures: sent.flatMap(({ eventId, timestamp, payload }) =>
       "variantKey" in payload
         ? [[eventId, payload.subjectId, payload.variantKey, payload.epoch, Date.parse(timestamp)]]
         : [],
     ),
-    outcomes: events.flatMap(({ eventId, timestamp, payload }) =>
+    outcomes: sent.flatMap(({ eventId, timestamp, payload }) =>
       "metric" in payload
         ? [[eventId, payload.subjectId, payload.metric, payload.kind, Date.parse(timestamp), Number(payload.value)]]
         : [],

@@ -57,6 +57,9 @@ export interface Need {
   readonly dollarsPerMonth: number;
 }
 
+/** Dollars of a month at a price for each million. */
+const millions = (perDay: number, price: number): number => ((perDay * 30) / 1e6) * price;
+
 const powerOfTwo = (least: number): number => 2 ** Math.max(0, Math.ceil(Math.log2(least)));
 
 /**
@@ -81,7 +84,6 @@ export const needOf = ({ exposuresPerDay, outcomesPerExposure, newSubjects, peak
   // An exposure writes its id and, the first time, its subject, whose index counts as a row too; an outcome itself and its
   // subject's totals.
   const rowsWrittenPerDay = exposuresPerDay * (1 + 2 * newSubjects) + exposuresPerDay * outcomesPerExposure * 2;
-  const millions = (perDay: number, price: number): number => ((perDay * 30) / 1e6) * price;
   return {
     peakEventsPerSecond,
     messagesPerSecond,
@@ -101,7 +103,7 @@ export const needOf = ({ exposuresPerDay, outcomesPerExposure, newSubjects, peak
 
 /** How much fuller than the average the fullest shard is, by the very hash that chooses it. */
 export const fullestShard = (subjects: number, shards: number): number => {
-  const counts = new Array<number>(shards).fill(0);
+  const counts = Array.from({ length: shards }, () => 0);
   for (let n = 0; n < subjects; n += 1) {
     const shard = shardOf(shardHash(`user-${n}`), shards);
     counts[shard] = (counts[shard] ?? 0) + 1;

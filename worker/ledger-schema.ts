@@ -106,8 +106,9 @@ const otherTables = `
   -- Assignment events that clients sent, in the first shard alone. Those of crossovers follow from the subjects.
   CREATE TABLE assignments (id BLOB NOT NULL PRIMARY KEY, envelope TEXT NOT NULL) WITHOUT ROWID;
 
-  -- How many shards there are, in the first one alone: every event is looked for under shards first.
-  CREATE TABLE routing (shards INTEGER NOT NULL, target INTEGER NOT NULL);
+  -- How many shards there are, in the first one alone: every event is looked for under shards first. While they become
+  -- target, a wish for more waits.
+  CREATE TABLE routing (shards INTEGER NOT NULL, target INTEGER NOT NULL, wanted INTEGER NOT NULL);
 
   -- What has left this shard and has not been acknowledged by the one it goes to, …
   CREATE TABLE outbox (peer INTEGER NOT NULL, seq INTEGER NOT NULL, content TEXT NOT NULL, PRIMARY KEY (peer, seq));

@@ -182,7 +182,7 @@ export const createCoordinator = ({ ledger, ref, other, handOver, now }: Coordin
       );
       if (!done.every((one) => one)) return true;
       ledger.routed(target);
-      return false;
+      return (ledger.currentRouting()?.target ?? target) > target;
     });
 
   const look = async (): Promise<void> => {
@@ -269,7 +269,7 @@ export const createCoordinator = ({ ledger, ref, other, handOver, now }: Coordin
         isWhole,
       );
       if (rows.length === 0) return emptyCounts;
-      const counts = mergedCounts(ledger, rows, shardCount(), options, now());
+      const counts = mergedCounts(ledger, rows, ledger.currentRouting()?.shards ?? 1, options, now());
       const lone = options.looks === "subject" ? lonePlan(counts, options.plans ?? []) : undefined;
       return lone === undefined ? counts : { ...counts, subjectLooks: await lookAtSubjects(lone) };
     },

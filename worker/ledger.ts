@@ -589,12 +589,16 @@ export const openLedger = (storage: LedgerStorage, now: () => number): Ledger =>
         createLedgerTables(sql, ref, { shard: 0, shards: isNew ? want : 1 });
         const { shards, target } = readLedger();
         const known = routingRow();
-        if (known === null) sql.exec("INSERT INTO routing VALUES (?, ?)", shards, Math.max(target, want));
-        else if (known.shards === known.target && want > known.target) sql.exec("UPDATE routing SET target = ?", want);
+        if (known === null)
+          sql.exec("INSERT INTO routing VALUES (?, ?, ?)", shards, Math.max(target, want), Math.max(target, want));
+        else if (want > known.target) {
+          sql.exec("UPDATE routing SET wanted = max(wanted, ?)", want);
+          sql.exec("UPDATE routing SET target = wanted WHERE shards = target");
+        }
         return routingRow() ?? { shards, target };
       }),
     routed: (shards) => {
-      sql.exec("UPDATE routing SET shards = ?", shards);
+      sql.exec("UPDATE routing SET shards = ?1, target = max(wanted, ?1)", shards);
     },
     currentRouting: () => (hasLedgerTables(sql) ? inTransaction(routingRow) : null),
     split: (ref, place, target) =>

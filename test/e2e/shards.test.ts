@@ -58,8 +58,19 @@ test("1, 4 and 16 shards, everything sent again each time: the same results, and
         "dist/cli/main.js",
         "replay",
         file,
-        ...["--experiment", "sharded", "--subject", "id", "--variant", "arm"],
-        ...["--outcome", "bought:binary", "--outcome", "spent:continuous", "--url", url, "--json"],
+        "--experiment",
+        "sharded",
+        "--subject",
+        "id",
+        "--variant",
+        "arm",
+        "--outcome",
+        "bought:binary",
+        "--outcome",
+        "spent:continuous",
+        "--url",
+        url,
+        "--json",
       ]).finished;
       expect([code, err.includes("Error")]).toEqual([0, false]);
       const read = async () => v.parse(Results, (await ask(url, "author", "GET", "sharded/results")).body);

@@ -179,6 +179,19 @@ describe("a ledger of several shards", () => {
     expect(setCounts(await root.counts())).toEqual(reference);
   }, 60_000);
 
+  test("more shards asked for while they are being raised are raised next, also if no event comes any more", async () => {
+    const ref = newRef();
+    const exposures = Array.from({ length: 50 }, (_, n) => shown(n, `s${n}`, "a"));
+    await router(1)(ref).record(batchOf(ref, { exposures }));
+    const root = ledgers.getByName(refKey(ref));
+    expect(await root.routing(ref, 4)).toMatchObject({ shards: 1, target: 4 });
+    expect(await root.routing(ref, 16)).toMatchObject({ shards: 1, target: 4 });
+    expect(await root.routing(ref, 2)).toMatchObject({ target: 4 });
+    await settle(ref);
+    expect(await root.routing(ref, 1)).toMatchObject({ shards: 16, target: 16 });
+    expect(await root.counts()).toMatchObject({ shards: 16, arms: [{ subjects: 50 }] });
+  });
+
   test("a look at every subject goes through all shards in order of first exposure", async () => {
     const ref = newRef();
     const exposures = Array.from({ length: 700 }, (_, n) =>
