@@ -128,26 +128,14 @@ const commitParameter = (ref: ExperimentRef, commit: StorableCommit): string => 
 export const postgresQueries = (schema: string) => {
   const table = (name: string): string => `"${schema}".${name}`;
   const peopleOf = (list: string): string =>
-    `(SELECT jsonb_object_agg(ref, value)::text FROM ${table("personal")}
-      WHERE ${here} AND ref = ANY (ARRAY(SELECT jsonb_array_elements_text(${list}::jsonb))))`;
+    `(SELECT jsonb_object_agg(named.ref, known.value)::text FROM jsonb_array_elements_text(${list}::jsonb) AS named (ref)
+      CROSS JOIN LATERAL (SELECT value FROM ${table("personal")} WHERE ${here} AND personal.ref = named.ref LIMIT 1) AS known)`;
   const eventColumns = `record, ${peopleOf("events.people")} AS people`;
 
   return {
     /** One statement is one reading of the database as it stood at one moment, at every isolation level. */
     load: (ref: ExperimentRef, { receipt, actor, now }: StorableLoad): Query => [
-      `SELECT ${snapshotColumns}, head.seq, head.hash, head.at, ${peopleOf("snapshots.people")} AS people,
-        (SELECT ref FROM ${table("personal")}
-          WHERE ${here} AND kind = 'actor' AND ${table("digest_of")}(value) = ${table("digest_of")}($6) AND value = $6) AS actor,
-        kept.key, kept.fingerprint, kept.answer, kept.expires_at::double precision
-      FROM ${table("snapshots")}
-      CROSS JOIN LATERAL (
-        SELECT seq::double precision, hash, at FROM ${table("events")} WHERE ${here} ORDER BY events.seq DESC LIMIT 1
-      ) AS head
-      LEFT JOIN LATERAL (
-        SELECT key, fingerprint, answer, expires_at FROM ${table("receipts")}
-        WHERE ${here} AND key = $4 AND expires_at > $5::bigint
-      ) AS kept ON true
-      WHERE ${here}`,
+      `SELECT * FROM ${table("load_experiment")}($1, $2, $3, $4, $5::bigint, $6)`,
       ...experimentOf(ref),
       receipt,
       now,
