@@ -111,6 +111,12 @@ const grown = async (store: GovernanceStore, ref: ExperimentRef, length: number)
   return last;
 };
 
+const item = <Value>(values: readonly Value[], index: number): Value => {
+  const value = values[index];
+  if (value === undefined) throw new RangeError("the benchmark has run out of commits");
+  return value;
+};
+
 const world = await openWorld(startPostgres);
 try {
   const { client } = world;
@@ -119,11 +125,6 @@ try {
   const queries = postgresQueries("proviso");
   const send = ([sql, ...values]: readonly [string, ...(string | number | null)[]]): Promise<unknown> =>
     client.unsafe(sql, values, { prepare: true });
-  const item = <Value>(values: readonly Value[], index: number): Value => {
-    const value = values[index];
-    if (value === undefined) throw new RangeError("the benchmark has run out of commits");
-    return value;
-  };
   const bareLoad = `SELECT state, revision, (SELECT hash FROM bare.events WHERE tenant = $1 AND environment = $2 AND experiment = $3
       ORDER BY seq DESC LIMIT 1), (SELECT answer FROM bare.receipts WHERE tenant = $1 AND environment = $2 AND experiment = $3 AND key = $4)
     FROM bare.snapshots WHERE tenant = $1 AND environment = $2 AND experiment = $3`;
@@ -155,7 +156,7 @@ try {
       (index) => send(item(ready, index)),
       (index) => send(["SELECT bare.write($1::text)", item(bares, index)]),
     );
-    const asked = { receipt: "p-0", actor: author.value, now: author.value === "" ? "" : "2026-11-02T09:00:00.000Z" };
+    const asked = { receipt: "p-0", actor: author.value, now: "2026-11-02T09:00:00.000Z" };
     const load = queries.load(theirs, storableLoad(theirs, asked));
     const loads = await inTurns(
       operations,
