@@ -7,7 +7,7 @@ import { d1Store, type D1DatabaseLike } from "../adapters/store/d1.ts";
 import { durableObjectStore, type History, openHistory } from "../adapters/store/durable-object.ts";
 import { openRegistry, type Registry } from "../adapters/store/durable-object-registry.ts";
 import type { ObjectStorage } from "../adapters/store/object-storage.ts";
-import { mirrorStore } from "../adapters/store/mirror.ts";
+import { isMirror, mirrorStore } from "../adapters/store/mirror.ts";
 import { type Dsl, loadDsl, type LocatedError } from "../src/config/index.ts";
 import type { Persistence } from "../src/config/persistence.ts";
 import { createMetrics } from "../src/observe/metrics.ts";
@@ -310,6 +310,7 @@ export const outboxOf = (
     return env.SCOPES.getByName(scopeKey(ref)).publish({ tenant, environment }, publication);
   };
   const subscribers = [
+    ...(isMirror(store) ? [store.subscriber] : []),
     ...(publishesRules(dsl) ? [rulePublisher({ store, publish })] : []),
     ...subscribersOf(dsl, deploymentOf(env)),
   ];

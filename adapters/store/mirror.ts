@@ -58,6 +58,10 @@ export interface MirrorStore extends GovernanceStore {
   troubles(): readonly FollowerTrouble[];
 }
 
+/** True for a store that {@link mirrorStore} has made, also behind something that passes its members on. */
+export const isMirror = (store: GovernanceStore): store is MirrorStore =>
+  "catchUpAll" in store && "subscriber" in store;
+
 const retriesMax = 6;
 const firstRetryMs = 500;
 

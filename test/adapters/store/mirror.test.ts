@@ -1,7 +1,7 @@
 /** The mirror: the suites, and what becomes of followers that fail. `test/worker/store-mirror.test.ts` has real engines. */
 import { describe, expect, test } from "vitest";
 import { memoryStore } from "../../../adapters/store/memory.ts";
-import { mirrorStore, type MirrorStoreOptions } from "../../../adapters/store/mirror.ts";
+import { isMirror, mirrorStore, type MirrorStoreOptions } from "../../../adapters/store/mirror.ts";
 import { createGovernance } from "../../../src/governance/governance.ts";
 import type { GovernanceStore } from "../../../src/governance/store.ts";
 import { describeGovernance } from "../../conformance/governance.suite.ts";
@@ -262,6 +262,22 @@ describe("mirror: real histories", () => {
       await expectSameLists(primary, follower, scope, surfaces);
       expect((await follower.rules({ ...scope, experiment: "a" })).rules).not.toEqual([]);
     }
+  });
+});
+
+describe("mirror: the outbox", () => {
+  test("brings a follower on after the process that should have has died", async () => {
+    const [primary, follower] = [memoryStore(), memoryStore()];
+    const { store: away, switched } = switchable(follower);
+    switched.meet = isAway;
+    const died = createGovernance({ store: mirrorStore({ primary, followers: [away] }) });
+    expect(await died.define("a", { variants }, by)).toMatchObject({ ok: true });
+    const store = mirrorStore({ primary, followers: [follower], report: fail });
+    expect([isMirror(store), isMirror({ ...store }), isMirror(primary)]).toEqual([true, true, false]);
+    await createGovernance({ store, subscribers: [store.subscriber] }).tick();
+    const ref = { tenant: "default", environment: "default", experiment: "a" };
+    await expectSame(primary, follower, ref);
+    expect(await store.positions(ref)).toEqual(new Map([["mirror", 2]]));
   });
 });
 
