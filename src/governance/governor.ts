@@ -37,6 +37,7 @@ import { namedPeople, withReferences } from "./references.ts";
 import { fingerprintOf, parseAnswer, receiptKeyOf } from "./receipts.ts";
 import type { CommandInput } from "./request.ts";
 import type { Outbox } from "../delivery/outbox.ts";
+import { startTimer } from "../events/timer.ts";
 import { type Note, type Observer, unobserved } from "../observe/observer.ts";
 import { observedStore } from "../observe/store.ts";
 
@@ -128,6 +129,14 @@ const dayMs = 86_400_000;
 const minuteMs = 60_000;
 /** A delivery begins with the end of its commit. If it has not been made by now, nobody is making it. */
 const undeliveredAfterMs = 10_000;
+/** Between two deliveries of one experiment that is changed all the time; a change by itself is delivered at once. */
+const deliveryPauseMs = 200;
+
+/** A function, because the compiler does not see that somebody else sets it during an `await`. */
+const isAskedAgain = (run: { readonly again: boolean }): boolean => run.again;
+
+/** Holds the process: what is still undelivered is to be delivered by it. */
+const pause = (ms: number): Promise<void> => new Promise((resolve) => void startTimer(resolve, ms, true));
 
 interface Attempt {
   readonly loaded: Loaded | null;
@@ -176,11 +185,35 @@ export const createGovernor = (options: GovernorOptions): Governor => {
   let order = 0;
   const brakes = createBrakes();
 
-  /** Nobody waits for it. It never rejects, and says when to come back for what could not be delivered. */
+  /** Experiments whose delivery is under way, and whether something was committed meanwhile. */
+  const delivering = new Map<string, { again: boolean }>();
+
+  /** A burst of commits is delivered in few runs, so that deliveries do not take the store from the commands. */
+  const deliverUntilDone = async (ref: ExperimentRef, to: Outbox, run: { again: boolean }): Promise<void> => {
+    try {
+      for (;;) {
+        run.again = false;
+        const at = await to.drain(ref);
+        if (at !== null) await wake?.(ref, at);
+        await pause(deliveryPauseMs);
+        if (!isAskedAgain(run)) return;
+      }
+    } finally {
+      delivering.delete(refKey(ref));
+    }
+  };
+
+  /** Nobody waits for it, and what fails is reported. The alarm that was set before the commit knows of it as well. */
   const deliver = (ref: ExperimentRef): void => {
     if (outbox === undefined) return;
-    const delivering = outbox.drain(ref).then((at) => (at === null ? undefined : wake?.(ref, at)));
-    background(delivering.catch(report));
+    const running = delivering.get(refKey(ref));
+    if (running !== undefined) {
+      running.again = true;
+      return;
+    }
+    const run = { again: false };
+    delivering.set(refKey(ref), run);
+    background(deliverUntilDone(ref, outbox, run).catch(report));
   };
 
   const load = async ({ request, key, receiptKey }: Errand): Promise<Attempt> => {

@@ -160,3 +160,26 @@ test("the clock fails: what is undelivered is delivered all the same", async () 
   await expect(governance.governor.tick(ref)).rejects.toThrow("the store is away");
   expect(received.flat()).toEqual([1, 2]);
 });
+
+test("a burst of commits is delivered in few runs, and all of it", async () => {
+  const store = memoryStore();
+  let reads = 0;
+  const { subscriber, received } = listener("a");
+  const background: Promise<unknown>[] = [];
+  const { governance } = setUp(
+    {
+      ...store,
+      positions: (of) => {
+        reads += 1;
+        return store.positions(of);
+      },
+    },
+    { subscribers: [subscriber], background: (work) => background.push(work) },
+  );
+  await governance.define("checkout", { variants }, author);
+  for (let traffic = 1; traffic <= 50; traffic += 1) await governance.revise("checkout", { variants, traffic }, author);
+  await Promise.all(background);
+  const { events } = await governance.history("checkout");
+  expect(received.flat()).toEqual(events.map(({ seq }) => seq));
+  expect(reads).toBeLessThan(20);
+});
