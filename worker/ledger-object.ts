@@ -29,6 +29,8 @@ export type { RecordBatch, RecordReport } from "./ledger.ts";
 
 /** Parcels that are sent in one go, before whoever waits for counts has its turn. */
 const parcelsAtOnce = 4;
+/** An alarm that has not rung so long after its time will not ring. */
+const overdueMs = 10_000;
 /** How soon moving goes on. */
 const moveAgainMs = 20;
 
@@ -115,6 +117,8 @@ export class LedgerObject<Env extends LedgerEnv = LedgerEnv> extends DurableObje
   }
 
   override async alarm(): Promise<void> {
+    // Whoever asks for a time from here on, while this waits, sets one that it must not lose.
+    this.#alarm = null;
     const next = this.#ledger.tick();
     const shard = this.#ledger.identity()?.place.shard;
     let wake = next;
@@ -125,8 +129,9 @@ export class LedgerObject<Env extends LedgerEnv = LedgerEnv> extends DurableObje
     } else if (shard !== undefined && next !== null) {
       await this.#shard(0).stir();
     }
+    if (wake === null || (this.#alarm !== null && this.#alarm <= wake)) return;
     this.#alarm = wake;
-    if (wake !== null) await this.ctx.storage.setAlarm(wake);
+    await this.ctx.storage.setAlarm(wake);
   }
 
   /** Which shard an object is that has never recorded anything: its name says it. */
@@ -155,8 +160,8 @@ export class LedgerObject<Env extends LedgerEnv = LedgerEnv> extends DurableObje
     const now = Date.now();
     const latest = now + ms;
     this.#alarm ??= await this.ctx.storage.getAlarm();
-    // One in the past has gone off, or never will.
-    if (this.#alarm !== null && this.#alarm > now && this.#alarm <= latest) return;
+    // One that is just due is about to go off, and must not be put off; one that was due long ago never will.
+    if (this.#alarm !== null && this.#alarm > now - overdueMs && this.#alarm <= latest) return;
     this.#alarm = latest;
     await this.ctx.storage.setAlarm(latest);
   }

@@ -97,4 +97,4 @@ test("1, 4 and 16 shards, everything sent again each time: the same results, and
     subjects: { control: 2_750, treatment: 2_750 },
   });
   for (const other of others) expect(other).toEqual(first);
-}, 120_000);
+}, 240_000);

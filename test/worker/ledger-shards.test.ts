@@ -192,6 +192,19 @@ describe("a ledger of several shards", () => {
     expect(await root.counts()).toMatchObject({ shards: 16, arms: [{ subjects: 50 }] });
   });
 
+  test("moving begins at once, and events that arrive do not put it off", async () => {
+    const ref = newRef();
+    const ledger = router(4)(ref);
+    await router(1)(ref).record(batchOf(ref, { exposures: [shown(1, "a", "x")] }));
+    const root = ledgers.getByName(refKey(ref));
+    // Nobody rings here but the object's own alarm.
+    for (let n = 2; n < 200 && (await root.routing(ref, 1)).shards < 4; n += 1) {
+      await ledger.record(batchOf(ref, { exposures: [shown(n, `s${n}`, "x")] }));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    expect(await root.routing(ref, 1)).toMatchObject({ shards: 4, target: 4 });
+  });
+
   test("a look at every subject goes through all shards in order of first exposure", async () => {
     const ref = newRef();
     const exposures = Array.from({ length: 700 }, (_, n) =>
