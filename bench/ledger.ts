@@ -35,6 +35,9 @@ const inFlight = whole("in-flight");
 /** The stages before the ledger are measured on fewer: they keep nothing. */
 const stageEvents = Math.min(events, 100_000);
 
+/** One call's worth of the consumer: worker/consumer.ts. */
+const recordRows = 10_000;
+
 const variants = ["control", "treatment"] as const;
 
 /** One exposure, then two outcomes of the same subject, as an application sends them: every third event a new subject. */
@@ -190,13 +193,14 @@ const run = async (): Promise<void> => {
     count: number,
     done: (sent: number) => Promise<boolean>,
     concurrency = inFlight,
+    size = batchSize,
   ): Promise<number> => {
     const part = 50_000;
     let milliseconds = 0;
     for (let start = 0; start < count; start += part) {
       const end = Math.min(start + part, count);
       const bodies: string[] = [];
-      for (let from = start; from < end; from += batchSize) bodies.push(encode(from, Math.min(from + batchSize, end)));
+      for (let from = start; from < end; from += size) bodies.push(encode(from, Math.min(from + size, end)));
       const began = performance.now();
       const waiting = bodies.values();
       const sender = async (): Promise<void> => {
@@ -273,7 +277,9 @@ const run = async (): Promise<void> => {
   const raw = await measure("/raw?experiment=raw", rawRows, events, always);
   const rows = v.parse(v.number(), await ask("/raw-count?experiment=raw"));
   const { exposures, outcomes } = await counts("ledger");
-  const alone = await measure("/ledger-rows?experiment=alone", ledgerRows, events, always);
+  // As many rows at once as the consumer gives it, and the raw object the same.
+  const alone = await measure("/ledger-rows?experiment=alone", ledgerRows, events, always, inFlight, recordRows);
+  const bulk = await measure("/raw?experiment=bulk", rawRows, events, always, inFlight, recordRows);
   const size = v.parse(v.number(), await ask("/ledger-size?experiment=alone"));
 
   say(
@@ -281,8 +287,11 @@ const run = async (): Promise<void> => {
   );
   say(`  with one request in flight        ${rate(one)} events/s`);
   say(`HTTP → raw insert of the same rows ${rate(raw)} rows/s (${raw.toFixed(1)} µs a row)`);
+  say(
+    `  ${recordRows.toLocaleString("en")} rows at once               ${rate(bulk)} rows/s (${bulk.toFixed(1)} µs a row)`,
+  );
   say(`HTTP → ledger, the same rows       ${rate(alone)} rows/s (${alone.toFixed(1)} µs a row)`);
-  say(`ratio: the ledger counts rows at ${((raw / alone) * 100).toFixed(0)} % of the raw insert's rate`);
+  say(`ratio: the ledger counts rows at ${((bulk / alone) * 100).toFixed(0)} % of the raw insert's rate`);
   say(
     `its database has ${(size / 1e6).toFixed(0)} MB: ${Math.round(size / (events / 3))} bytes a subject with its exposure id and two outcomes`,
   );

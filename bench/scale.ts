@@ -27,11 +27,14 @@ export const platform = {
   storage: 0.2,
 } as const;
 
-/** Measured: docs/benchmarks.md. One shard counts so many events a second on one busy core; a third is kept free. */
+/** A third of what docs/benchmarks.md measures of one shard on one core; of this again a third is kept free. */
 export const shardEventsPerSecond = 20_000;
 const usable = 2 / 3;
-/** Bytes that one subject, one outcome and one exposure id take in SQLite, measured over a million. */
-export const bytesOf = { subject: 170, outcome: 60, exposureId: 36 } as const;
+/**
+ * Bytes of SQLite. A subject with its exposure id and two outcomes takes 234, measured over a million events; how they
+ * share them is an estimate from the columns.
+ */
+export const bytesOf = { subject: 110, outcome: 45, exposureId: 34 } as const;
 
 export interface Load {
   readonly exposuresPerDay: number;
