@@ -222,8 +222,6 @@ export const createHistoryReader = (options: ReaderOptions = {}): HistoryReader 
 
   const readTrailer = async (trailer: Trailer): Promise<void> => {
     if (phase !== "body" && phase !== "head") throw new Wrong("out of place");
-    const [surplus] = waiting;
-    if (surplus !== undefined) throw new Wrong(`${surplus.what} ${surplus.ref} is named by no event`, surplus.line);
     const at = last;
     if (at === null || header === null) throw new Wrong("a history has at least one event");
     if (trailer.header !== headerDigest)
@@ -236,6 +234,9 @@ export const createHistoryReader = (options: ReaderOptions = {}): HistoryReader 
       throw new Wrong(
         `the events end at ${at.seq}, and the trailer says ${trailer.head.seq}${trailer.head.seq === at.seq ? " with another hash" : ""}`,
       );
+    // A trailer that came too early is what is wrong, and not what it stands behind.
+    const [surplus] = waiting;
+    if (surplus !== undefined) throw new Wrong(`${surplus.what} ${surplus.ref} is named by no event`, surplus.line);
     if (!isHead(header.head) || header.head.at !== at.at)
       throw new Wrong("the header names another head than the events lead to", 1);
     for (const what of ["lines", "events", "personal", "rules", "absent"] as const)
