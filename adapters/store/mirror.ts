@@ -91,7 +91,15 @@ const later = (ms: number): Promise<void> =>
  */
 export const mirrorStore = (options: MirrorStoreOptions): MirrorStore => {
   const { primary, mode = "writeThrough", reads = "primary", followerTimeoutMs = 5_000, name = "mirror" } = options;
-  const { report = () => undefined, waitUntil = () => undefined } = options;
+  const { waitUntil = () => undefined } = options;
+  /** A commit that has been made does not fail because somebody could not be told of a follower. */
+  const report = (error: unknown): void => {
+    try {
+      options.report?.(error);
+    } catch {
+      // There is nobody left to tell.
+    }
+  };
   if (options.followers.length === 0) throw new TypeError("mirrorStore: at least one follower");
   const followers = options.followers.map((store) => createFollower(primary, store));
   /** Experiments that a follower is being brought on with, behind an answer. */
