@@ -65,7 +65,10 @@ export const ratioOfMeans = (moments: RatioMoments | null): RatioOfMeans => {
   const value = numerator.mean / denominator.mean;
   const spread = numerator.variance - 2 * value * covariance + value ** 2 * denominator.variance;
   // Rounding may leave a hair below 0 where the two go in step.
-  return { value, variance: Math.max(0, spread) / (subjects * denominator.mean ** 2) };
+  const variance = Math.max(0, spread) / (subjects * denominator.mean ** 2);
+  if (!Number.isFinite(value) || !Number.isFinite(variance))
+    return { value: null, variance: null, reason: "the denominator is too near to 0" };
+  return { value, variance };
 };
 
 /** Variant − control of a ratio metric; normal distribution. */
@@ -104,7 +107,7 @@ export interface RelativeDifference {
 /**
  * Relative difference of two independent means, with the delta-method interval on the scale of the ratio.
  *
- * @returns nulls with a reason when control's mean is 0
+ * @returns nulls with a reason when control's mean is 0, or so near to it that the answer is no number
  */
 export const relativeDifference = (variant: MeanEstimate, control: MeanEstimate, alpha = 0.05): RelativeDifference => {
   if (control.mean === 0) return { value: null, interval: null, reason: "control is 0" };
@@ -112,6 +115,9 @@ export const relativeDifference = (variant: MeanEstimate, control: MeanEstimate,
   const quotient = variant.mean / control.mean;
   const halfWidth =
     (normalCritical(alpha) * Math.sqrt(variant.variance + quotient ** 2 * control.variance)) / Math.abs(control.mean);
+  // A share of next to nothing is more than a number can say.
+  if (!Number.isFinite(value) || !Number.isFinite(halfWidth))
+    return { value: null, interval: null, reason: "control is too near to 0" };
   return { value, interval: [value - halfWidth, value + halfWidth] };
 };
 
