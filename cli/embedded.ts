@@ -69,22 +69,31 @@ export interface EmbeddedWorker {
 
 const host = "127.0.0.1";
 
+const distinct = (names: readonly string[]): readonly string[] => [...new Set(names)];
+
 /** Bindings that a deployment has where its DSL names them; `wrangler.toml` shows each, commented out. */
 export const optionalBindings = (
   dslText: string,
   environment: EmbeddedOptions["environment"],
-): { readonly namespaces: readonly string[]; readonly queues: readonly string[] } => {
+): Readonly<Record<"namespaces" | "queues" | "buckets" | "datasets", readonly string[]>> => {
   const loaded = loadDsl(dslText, { file: "proviso.yaml", environment });
-  if (!loaded.ok) return { namespaces: [], queues: [] };
+  if (!loaded.ok) return { namespaces: [], queues: [], buckets: [], datasets: [] };
   const { rules, audit } = loaded.value.governance;
+  const { sinks } = loaded.value.dataPlane;
   return {
     namespaces: rules.kv === undefined ? [] : [rules.kv],
-    queues: audit.flatMap((sink) => (sink.type === "queue" ? [sink.queue] : [])),
+    queues: distinct([...audit, ...sinks].flatMap((sink) => (sink.type === "queue" ? [sink.queue] : []))),
+    buckets: distinct(sinks.flatMap((sink) => ("bucket" in sink ? [sink.bucket] : []))),
+    datasets: distinct(sinks.flatMap((sink) => ("dataset" in sink ? [sink.dataset] : []))),
   };
 };
 
-/** The secrets of those who are told of what happens. */
-const deliverySecrets = ({ notices, audit, telemetry }: Dsl["governance"]): readonly (string | undefined)[] => [
+/** The secrets of those who are told of what happens, and of those who get events. */
+const deliverySecrets = ({
+  governance: { notices, audit, telemetry },
+  dataPlane: { sinks },
+}: Dsl): readonly (string | undefined)[] => [
+  ...sinks.flatMap((sink) => ("authorizationSecret" in sink ? [sink.authorizationSecret] : [])),
   ...notices.map((notice) => (notice.type === "slack" ? notice.urlSecret : notice.secret)),
   ...audit.flatMap((sink) => (sink.type === "webhook" ? [sink.secret, sink.authorizationSecret] : [])),
   telemetry.traces?.authorizationSecret,
@@ -95,7 +104,7 @@ const namedSecrets = (dslText: string, environment: EmbeddedOptions["environment
   const loaded = loadDsl(dslText, { file: "proviso.yaml", environment });
   if (!loaded.ok) return [];
   const { auth, persistence, history } = loaded.value.governance;
-  const told = deliverySecrets(loaded.value.governance).filter((name) => name !== undefined);
+  const told = deliverySecrets(loaded.value).filter((name) => name !== undefined);
   const stores = persistence.type === "mirror" ? [persistence.primary, ...persistence.followers] : [persistence];
   const keys = history.signing === undefined ? [] : [history.signing];
   const others = [...(auth.type === "development" ? [] : [auth]), ...stores, ...keys].flatMap((named) =>
@@ -258,6 +267,10 @@ export const startEmbedded = async (options: EmbeddedOptions): Promise<EmbeddedW
         bindings.objects.map(({ binding, className }) => [binding, { className, useSQLite: true }]),
       ),
       kvNamespaces: Object.fromEntries(optional.namespaces.map((binding) => [binding, binding.toLowerCase()])),
+      r2Buckets: Object.fromEntries(optional.buckets.map((binding) => [binding, binding.toLowerCase()])),
+      analyticsEngineDatasets: Object.fromEntries(
+        optional.datasets.map((binding) => [binding, { dataset: binding.toLowerCase() }]),
+      ),
       queueProducers: Object.fromEntries([
         ...bindings.producers.map(({ binding, queue }): [string, string] => [binding, queue]),
         ...optional.queues.map((binding): [string, string] => [binding, binding.toLowerCase()]),

@@ -75,6 +75,7 @@ export const limits = {
   corsOrigins: 100,
   notices: 20,
   auditSinks: 5,
+  eventSinks: 10,
   webhookAddressCharacters: 2_000,
   /** Callers whose rate one isolate remembers. */
   rateLimitEntries: 10_000,

@@ -3,6 +3,9 @@ import { waitUntil } from "cloudflare:workers";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { uuidv7 } from "uuidv7";
 import type { AuditQueue } from "../adapters/audit/queue.ts";
+import type { AnalyticsEngineBinding } from "../adapters/sink/analytics-engine.ts";
+import type { ParquetBucket } from "../adapters/sink/parquet.ts";
+import type { R2BucketBinding } from "../adapters/sink/r2.ts";
 import { d1Store, type D1DatabaseLike } from "../adapters/store/d1.ts";
 import { durableObjectStore, type History, openHistory } from "../adapters/store/durable-object.ts";
 import { openRegistry, type Registry } from "../adapters/store/durable-object-registry.ts";
@@ -13,7 +16,7 @@ import type { Persistence } from "../src/config/persistence.ts";
 import { createMetrics } from "../src/observe/metrics.ts";
 import { type Observer, observers } from "../src/observe/observer.ts";
 import { otlpObserver } from "../src/observe/otlp.ts";
-import { createOutbox, type Outbox } from "../src/delivery/outbox.ts";
+import { createOutbox, type DeliveryTrouble, type Outbox } from "../src/delivery/outbox.ts";
 import { parseDuration } from "../src/duration.ts";
 import { ProvisoError } from "../src/errors.ts";
 import type { EnvelopeType } from "../src/events/envelope.ts";
@@ -54,6 +57,8 @@ import { createPlanCache, type PlanCache } from "./plans.ts";
 import { openPostgres, type StorePlace } from "./postgres.ts";
 import { openUpstash } from "./upstash.ts";
 import { reportError, writeLine } from "./report.ts";
+import { sinkWatch } from "./sink-watch.ts";
+import { eventSinksOf, type FedSink, type SinkDeployment } from "./sinks.ts";
 import { checked, type Deployment, subscribersOf } from "./subscribers.ts";
 
 export type ReadDsl =
@@ -282,8 +287,27 @@ const publishesRules = ({ governance }: Dsl): boolean => governance.persistence.
 const isQueue = (binding: unknown): binding is AuditQueue =>
   typeof binding === "object" && binding !== null && "sendBatch" in binding;
 
-/** What notices and audit sinks are made of here. */
-const deploymentOf = (env: WorkerEnv): Deployment => ({
+const isBucket = (binding: unknown): binding is R2BucketBinding & ParquetBucket =>
+  typeof binding === "object" && binding !== null && "put" in binding && "createMultipartUpload" in binding;
+
+const isDataset = (binding: unknown): binding is AnalyticsEngineBinding =>
+  typeof binding === "object" && binding !== null && "writeDataPoint" in binding;
+
+/** What notices, audit sinks and event sinks are made of here. */
+const deploymentOf = (env: WorkerEnv): Deployment & SinkDeployment => ({
+  bucket(name, path) {
+    const found: unknown = Reflect.get(env, name);
+    if (isBucket(found)) return found;
+    throw new ProvisoError("invalid-dsl", `${path} names ${name}, which is not an R2 bucket of this Worker`);
+  },
+  dataset(name, path) {
+    const found: unknown = Reflect.get(env, name);
+    if (isDataset(found)) return found;
+    throw new ProvisoError(
+      "invalid-dsl",
+      `${path} names ${name}, which is not an Analytics Engine dataset of this Worker`,
+    );
+  },
   secret: (name, path) => secretOf(env, name, path),
   queue(name, path) {
     const found: unknown = Reflect.get(env, name);
@@ -546,11 +570,30 @@ export const ledgerPlans = (store: GovernanceStore): PlanCache =>
 export const ledgerRouter = (env: LedgerEnv, dsl: Dsl): ConsumerDependencies["ledger"] =>
   createRouter({ ledger: (name) => ledgersOf(env).getByName(name), shards: dsl.dataPlane.ledger.shards });
 
+/** Where events go besides the ledger. Every binding and secret that is named is asked for here. */
+export const feedOf = (env: WorkerEnv, dsl: Dsl): Feed => {
+  const note = (trouble: DeliveryTrouble): void =>
+    waitUntil(env.SCOPES.getByName(healthObject).noteTrouble(trouble).catch(reportError));
+  return {
+    off: switchedOff(dsl.dataPlane.events),
+    sinks: eventSinksOf(dsl, deploymentOf(env)),
+    onFed: sinkWatch({ note, report: reportError, now: Date.now }),
+  };
+};
+
+/** What of the consumer's dependencies is made once, because it remembers how its sinks did. */
+export type Feed = Required<Pick<ConsumerDependencies, "off" | "onFed">> & { readonly sinks: readonly FedSink[] };
+
 /** What the queue consumer needs. */
 export const consumerDependencies = (
   env: WorkerEnv,
-  { plans, ledger }: Pick<ConsumerDependencies, "ledger"> & { readonly plans: PlanCache },
+  {
+    plans,
+    ledger,
+    events,
+  }: Pick<ConsumerDependencies, "ledger"> & { readonly plans: PlanCache; readonly events: Feed },
 ): ConsumerDependencies => ({
+  ...events,
   ledger,
   plans,
   deadLetters: env.DEAD_LETTERS,

@@ -1,9 +1,9 @@
 /**
- * From queue messages to ledgers. Each message is acknowledged by itself: one that cannot be read, or an event that is
- * no event, goes to the dead letters and is done; one whose ledger did not answer comes again, and what of it had been
- * counted already is not counted twice.
+ * From queue messages to ledgers, and then to sinks. Each message is acknowledged by itself: one that cannot be read, or
+ * an event that is no event, goes to the dead letters and is done; one whose ledger or required sink did not answer comes
+ * again, and what of it had been counted already is not counted twice.
  */
-import type { Envelope } from "../src/events/envelope.ts";
+import type { Envelope, EnvelopeType } from "../src/events/envelope.ts";
 import { type DecodedMessage, readMessage, type Sender } from "../src/events/message.ts";
 import { parseEvent } from "../src/events/validate.ts";
 import { type BatchBuilder, batchBuilder, refOfEvent } from "../src/ledger/batch.ts";
@@ -12,6 +12,7 @@ import { type ExperimentRef, refKey } from "../src/scope.ts";
 import { type DeadLetter, deadLettersOf, type DeadLetterQueue, sendDeadLetters } from "./dead-letters.ts";
 import { horizonMs, type RecordBatch, type RecordReport } from "./ledger.ts";
 import type { KnownPlan, PlanCache } from "./plans.ts";
+import { feed, type FeedReport, type FedSink } from "./sinks.ts";
 
 /** As much of a queue's message as is used. */
 export interface QueueMessage {
@@ -28,6 +29,12 @@ export interface ConsumerDependencies {
   /** Where the plans of experiments come from. Left out: there is no authority to ask, and every name counts. */
   readonly plans?: PlanCache;
   readonly deadLetters: DeadLetterQueue;
+  /** Types of events that are switched off: they are not counted, whoever put them into the queue. */
+  readonly off?: readonly EnvelopeType[];
+  /** Where events go once the ledger has counted them. */
+  readonly sinks?: readonly FedSink[];
+  /** Hears how every sink did that was given events. It must not throw. */
+  readonly onFed?: (report: FeedReport) => void;
   /** ms since 1970 */
   readonly now: () => number;
   readonly report: (error: unknown) => void;
@@ -59,10 +66,17 @@ interface Delivery {
   /** The last one is being filled. */
   readonly batches: BatchBuilder[];
   readonly sources: Set<QueueMessage>;
+  /** What is in the batches, where there are sinks to give it to. */
+  readonly kept: SourcedEvent[] | undefined;
+}
+
+interface SourcedEvent {
+  readonly event: Envelope;
+  readonly source: QueueMessage;
 }
 
 const addTo = (
-  { ref, batches, sources }: Delivery,
+  { ref, batches, sources, kept }: Delivery,
   event: Envelope,
   source: QueueMessage,
   sender: Sender,
@@ -75,13 +89,14 @@ const addTo = (
   }
   batch.add(event, sender);
   sources.add(source);
+  kept?.push({ event, source });
 };
 
 const sameRef = (a: ExperimentRef, b: ExperimentRef): boolean =>
   a.experiment === b.experiment && a.tenant === b.tenant && a.environment === b.environment;
 
 /** Sorts events by experiment. Neighbours are mostly of one experiment, so its key is seldom made. */
-const createDeliveries = (plans: PlanCache | undefined) => {
+const createDeliveries = (plans: PlanCache | undefined, keeping: boolean) => {
   const deliveries = new Map<string, Delivery>();
   let last: Delivery | undefined;
   return {
@@ -90,7 +105,14 @@ const createDeliveries = (plans: PlanCache | undefined) => {
       if (last === undefined || !sameRef(last.ref, ref)) {
         const key = refKey(ref);
         const plan = plans === undefined ? undefined : (plans.known(ref) ?? null);
-        last = deliveries.get(key) ?? { ref, plan, doubtful: [], batches: [], sources: new Set() };
+        last = deliveries.get(key) ?? {
+          ref,
+          plan,
+          doubtful: [],
+          batches: [],
+          sources: new Set(),
+          kept: keeping ? [] : undefined,
+        };
         deliveries.set(key, last);
       }
       const { plan } = last;
@@ -135,6 +157,7 @@ interface Letter {
 const sortOut = (
   source: QueueMessage,
   now: number,
+  off: readonly EnvelopeType[],
   add: (event: Envelope, source: QueueMessage, sender: Sender) => void,
   put: (letter: Letter) => void,
 ): void => {
@@ -155,7 +178,10 @@ const sortOut = (
       continue;
     }
     const parsed = parseEvent(raw);
-    if (parsed.ok) add(parsed.event, source, message.sender);
+    if (parsed.ok && off.includes(parsed.event.eventType)) {
+      const problems = [{ path: "/eventType", message: `${parsed.event.eventType} events are switched off` }];
+      put({ source, letters: deadLettersOf(source, "refused", problems, raw) });
+    } else if (parsed.ok) add(parsed.event, source, message.sender);
     else put({ source, letters: deadLettersOf(source, "invalid-event", parsed.problems, raw) });
   }
 };
@@ -184,6 +210,37 @@ const problemBy = (
     ? `there is no experiment ${ref.experiment} in ${ref.tenant}/${ref.environment}`
     : plan.problemOf(event);
 
+/** Gives counted events to the sinks; says which messages must come again for a required one, and what goes to the letters. */
+const feedSinks = async (
+  sinks: readonly FedSink[],
+  counted: readonly SourcedEvent[],
+  onFed: ConsumerDependencies["onFed"],
+): Promise<{ readonly lettersOfSinks: readonly Letter[]; readonly missed: readonly QueueMessage[] }> => {
+  const sourceOf = new Map(counted.map(({ event, source }) => [event, source]));
+  const lettersOfSinks: Letter[] = [];
+  const missed = new Set<QueueMessage>();
+  const put = (event: Envelope, reason: "sink-refused" | "sink-failed", message: string): void => {
+    const source = sourceOf.get(event);
+    if (source === undefined) return;
+    lettersOfSinks.push({ source, letters: deadLettersOf(source, reason, [{ path: "", message }], event) });
+  };
+  const events = counted.map(({ event }) => event);
+  for (const report of await feed(sinks, events)) {
+    onFed?.(report);
+    const { sink, refused, missing, error } = report;
+    if (!sink.required) continue;
+    for (const { event, message } of refused) put(event, "sink-refused", `${sink.name}: ${message}`);
+    for (const event of missing) {
+      const source = sourceOf.get(event);
+      if (source === undefined) continue;
+      // After the last attempt the queue would put the message to the dead letters as it is, without a reason.
+      if (source.attempts >= lastAttempt) put(event, "sink-failed", `${sink.name}: ${messageOf(error)}`);
+      else missed.add(source);
+    }
+  }
+  return { lettersOfSinks, missed: [...missed] };
+};
+
 /**
  * Consumes one batch. It never rejects for what is in a message: each is acknowledged or asked for again.
  *
@@ -191,21 +248,24 @@ const problemBy = (
  */
 export const consume = async (
   { messages }: { readonly messages: readonly QueueMessage[] },
-  { ledger, plans, deadLetters, now, report }: ConsumerDependencies,
+  { ledger, plans, deadLetters, off = [], sinks = [], onFed, now, report }: ConsumerDependencies,
 ): Promise<void> => {
   const at = now();
-  const deliveries = createDeliveries(plans);
+  const deliveries = createDeliveries(plans, sinks.length > 0);
   const letters: Letter[] = [];
   const again = new Set<QueueMessage>();
   for (const message of messages) {
     sortOut(
       message,
       at,
+      off,
       (event, source, sender) => deliveries.add(event, source, sender),
       (letter) => letters.push(letter),
     );
   }
 
+  /** Ids of events that a ledger did not count. */
+  const refused = new Set<string>();
   let lookUps = 0;
   /**
    * The events that the remembered plan does not know are judged by one that is read now: whatever their senders knew
@@ -237,12 +297,24 @@ export const consume = async (
       for (const batch of delivery.batches) {
         const answer = await ledger(delivery.ref).record(batch.build());
         letters.push(...refusedLetters(delivery, answer));
+        for (const { eventId } of answer.refused) refused.add(eventId);
       }
     } catch (error) {
       report(error);
       for (const source of delivery.sources) again.add(source);
     }
   });
+
+  if (sinks.length > 0) {
+    // What comes again is given to them then: they are to have nothing that the ledger may not have.
+    const counted = deliveries
+      .all()
+      .flatMap(({ kept = [] }) => kept)
+      .filter(({ event, source }) => !again.has(source) && !refused.has(event.eventId));
+    const { lettersOfSinks, missed } = await feedSinks(sinks, counted, onFed);
+    letters.push(...lettersOfSinks);
+    for (const source of missed) again.add(source);
+  }
 
   // A message that comes again brings its letters again.
   const due = letters.filter(({ source }) => !again.has(source) || source.attempts >= lastAttempt);

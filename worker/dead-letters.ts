@@ -3,7 +3,18 @@ import type { LocatedMessage } from "../src/errors.ts";
 import { runsOf } from "../src/events/send.ts";
 import { utf8Length } from "../src/utf8.ts";
 
-export const deadLetterReasons = ["unreadable-message", "invalid-event", "late", "refused"] as const;
+/**
+ * `refused`: by the ledger, or by the plan of the experiment. `sink-refused` and `sink-failed` are about events that are
+ * counted: a required sink would not take them, or has not until the last attempt.
+ */
+export const deadLetterReasons = [
+  "unreadable-message",
+  "invalid-event",
+  "late",
+  "refused",
+  "sink-refused",
+  "sink-failed",
+] as const;
 
 export interface DeadLetter {
   readonly v: 1;

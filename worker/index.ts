@@ -9,6 +9,8 @@ import {
   appDependencies,
   applyDeclared,
   consumerDependencies,
+  type Feed,
+  feedOf,
   ledgerPlans,
   ledgerRouter,
   readDsl,
@@ -28,6 +30,7 @@ interface Working {
   readonly app: ReturnType<typeof createApp>;
   readonly plans: PlanCache;
   readonly ledger: ReturnType<typeof ledgerRouter>;
+  readonly events: Feed;
   readonly dsl: Dsl;
   /** When this isolate writes the declared experiments, if it still has to; ms since 1970. */
   declareAt: number | null;
@@ -61,6 +64,7 @@ const compose = (env: WorkerEnv): Working | Broken => {
       app: createApp(appDependencies(env, read.dsl)),
       plans: ledgerPlans(storeOf(env, read.dsl)),
       ledger: ledgerRouter(env, read.dsl),
+      events: feedOf(env, read.dsl),
       dsl: read.dsl,
       declareAt: 0,
     };

@@ -8,13 +8,9 @@ import { trackHealth } from "../../src/events/sink-health.ts";
 import type { EventSink } from "../../src/events/sink.ts";
 import { utf8Length } from "../../src/utf8.ts";
 
-/** As much of an Analytics Engine binding as is used. */
+/** As much of an Analytics Engine binding as is used. The platform's own type asks for arrays that may be written to. */
 export interface AnalyticsEngineBinding {
-  writeDataPoint(point: {
-    readonly indexes: readonly string[];
-    readonly blobs: readonly string[];
-    readonly doubles: readonly number[];
-  }): void;
+  writeDataPoint(point: { readonly indexes: string[]; readonly blobs: string[]; readonly doubles: number[] }): void;
 }
 
 export interface AnalyticsEngineSinkOptions {

@@ -20,15 +20,15 @@ const shownMembers = new Set([
 /** Where somebody may have written a secret instead of its name, or an address that only its owner should know. */
 const keptBackMembers = /^(url|\w*[sS]ecret)$/;
 const sectionsWithSecrets = ["notices", "audit", "telemetry", "history"];
+const isWithSecrets = (path: Path): boolean =>
+  path[path.indexOf("dataPlane") + 1] === "sinks" ||
+  sectionsWithSecrets.some((one) => one === path[path.indexOf("governance") + 1]);
 
 const isKeptBack = (path: Path): boolean => isOfStore(path) || isOfDelivery(path);
 
 const isOfDelivery = (path: Path): boolean => {
-  const [section, name] = [
-    path[path.indexOf("governance") + 1],
-    path.findLast((segment) => typeof segment === "string"),
-  ];
-  return sectionsWithSecrets.some((one) => one === section) && typeof name === "string" && keptBackMembers.test(name);
+  const name = path.findLast((segment) => typeof segment === "string");
+  return isWithSecrets(path) && typeof name === "string" && keptBackMembers.test(name);
 };
 
 const isOfStore = (path: Path): boolean => {

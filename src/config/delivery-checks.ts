@@ -1,23 +1,27 @@
-/** Rules of notices, audit sinks and published rules that look at several members. */
+/** Rules of notices, audit sinks, event sinks and published rules that look at several members. */
 import type { Check } from "./check.ts";
 import { items, member } from "./path.ts";
 import { persistenceTypeOf } from "./persistence.ts";
+import { ownQueues } from "./sink-schema.ts";
 
-/** A position in the histories is kept for each name: two of one name would take each other's events. */
+/**
+ * A position in the histories is kept for each name of a notice or audit sink: two of one name would take each other's
+ * events. Event sinks are told apart by theirs in health and logs.
+ */
 const distinct =
-  (section: "notices" | "audit"): Check =>
+  (part: "governance" | "dataPlane", section: "notices" | "audit" | "sinks"): Check =>
   (dsl, { describe }) => {
     const seen = new Set<string>();
-    return items(member(member(dsl, "governance"), section)).flatMap((entry, index) => {
+    return items(member(member(dsl, part), section)).flatMap((entry, index) => {
       const written = member(entry, "name");
       const type = member(entry, "type");
       const name =
-        typeof written === "string" ? written : section === "audit" && typeof type === "string" ? type : null;
+        typeof written === "string" ? written : section !== "notices" && typeof type === "string" ? type : null;
       if (name === null || !seen.has(name)) {
         if (name !== null) seen.add(name);
         return [];
       }
-      const path = ["governance", section, index, written === undefined ? "type" : "name"];
+      const path = [part, section, index, written === undefined ? "type" : "name"];
       const shown = describe(path);
       return [
         {
@@ -45,4 +49,20 @@ const lastingRules: Check = (dsl) => {
   ];
 };
 
-export const deliveryErrors: readonly Check[] = [distinct("notices"), distinct("audit"), lastingRules];
+/** Its events would come back to the consumer, and go there again, for ever. */
+const circularSinks: Check = (dsl, { describe }) =>
+  items(member(member(dsl, "dataPlane"), "sinks")).flatMap((sink, index) => {
+    const queue = member(sink, "queue");
+    if (typeof queue !== "string" || !ownQueues.includes(queue)) return [];
+    const path = ["dataPlane", "sinks", index, "queue"];
+    const what = `found ${describe(path)}, a queue that the Worker itself feeds`;
+    return [{ path, at: "value", what, allowed: "the binding of a queue that somebody else reads" }];
+  });
+
+export const deliveryErrors: readonly Check[] = [
+  distinct("governance", "notices"),
+  distinct("governance", "audit"),
+  distinct("dataPlane", "sinks"),
+  circularSinks,
+  lastingRules,
+];

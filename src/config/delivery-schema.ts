@@ -1,34 +1,10 @@
 /** The part of the configuration language that says who is told of what happens, and what is measured of the work itself. */
 import * as v from "valibot";
 import { isPostAddress } from "../delivery/post.ts";
-import { DurationSchema, parseDuration } from "../duration.ts";
 import { limits } from "../limits.ts";
 import { noticeKinds, personalChoices } from "../notices/notice.ts";
 import { ExperimentNameSchema, NameSchema } from "../scope.ts";
-
-const identifier = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;
-const named = (what: string) => v.pipe(v.string(what), v.regex(identifier, what));
-const secret = (example: string) => named(`the name of a secret, such as ${example}`);
-const binding = (example: string) => named(`the name of a binding, such as ${example}`);
-
-const address = "an https: address, without a user and password";
-const AddressSchema = v.pipe(
-  v.string(address),
-  v.maxLength(limits.webhookAddressCharacters, `at most ${limits.webhookAddressCharacters} characters`),
-  // http to this machine is for development; a deployment refuses it when it starts.
-  v.check((text) => isPostAddress(text, true), address),
-);
-
-const between = (shortest: string, longest: string) => {
-  const [least = 0, most = 0] = [parseDuration(shortest), parseDuration(longest)];
-  return v.pipe(
-    DurationSchema,
-    v.check((text) => {
-      const milliseconds = parseDuration(text);
-      return milliseconds === undefined || (milliseconds >= least && milliseconds <= most);
-    }, `${shortest} to ${longest}`),
-  );
-};
+import { AddressSchema, between, binding, secret, TimeLimitSchema } from "./parts.ts";
 
 const namesMax = 100;
 const names = <Schema extends v.GenericSchema>(schema: Schema) =>
@@ -37,7 +13,6 @@ const names = <Schema extends v.GenericSchema>(schema: Schema) =>
   );
 
 const PersonalSchema = v.optional(v.picklist(personalChoices, personalChoices.join(", ")), "none");
-const TimeLimitSchema = v.optional(between("100ms", "30s"), "10s");
 
 const link = "an https: address, in which {tenant}, {environment} and {experiment} are filled in";
 

@@ -10,6 +10,7 @@ import { NameSchema } from "../scope.ts";
 import { AuthSchema, CorsSchema, HistorySchema, RateLimitsSchema } from "./http-schema.ts";
 import { AuditSchema, NoticesSchema, RulesSchema, TelemetrySchema } from "./delivery-schema.ts";
 import { PersistenceSchema } from "./persistence.ts";
+import { SinksSchema } from "./sink-schema.ts";
 
 const longestIntervalMs = 3_600_000;
 
@@ -141,6 +142,8 @@ const DataPlaneSchema = v.strictObject({
   ledger: v.optional(LedgerSchema, {}),
   batching: v.optional(BatchingSchema, {}),
   sampling: v.optional(SamplingSchema, {}),
+  /** Where the Worker's consumer puts events besides the ledger. */
+  sinks: v.optional(SinksSchema, []),
 });
 
 /**

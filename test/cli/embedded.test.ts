@@ -69,15 +69,25 @@ test("what is commented out in wrangler.toml is what the embedded Worker has whe
       v.object({
         kv_namespaces: v.array(v.object({ binding: v.string() })),
         queues: v.object({ producers: v.array(v.object({ binding: v.string() })) }),
+        r2_buckets: v.array(v.object({ binding: v.string() })),
+        analytics_engine_datasets: v.array(v.object({ binding: v.string() })),
       }),
       unstable_readConfig({ config: join(directory, "wrangler.toml") }),
     );
-    const dsl = "governance: { rules: { kv: RULES }, audit: [{ type: queue, queue: AUDIT }] }";
-    const { namespaces, queues } = optionalBindings(dsl, {});
+    const dsl = `governance: { rules: { kv: RULES }, audit: [{ type: queue, queue: AUDIT }] }
+dataPlane:
+  sinks:
+    - { type: queue, queue: EXPORT }
+    - { type: r2, bucket: ARCHIVE }
+    - { type: parquet, bucket: ARCHIVE }
+    - { type: analyticsEngine, dataset: EXPERIMENT_EVENTS }`;
+    const { namespaces, queues, buckets, datasets } = optionalBindings(dsl, {});
+    expect(config.r2_buckets.map(({ binding }) => binding)).toEqual(buckets);
+    expect(config.analytics_engine_datasets.map(({ binding }) => binding)).toEqual(datasets);
     expect(config.kv_namespaces.map(({ binding }) => binding)).toEqual(namespaces);
     const usual = bindings.producers.map(({ binding }) => binding);
     expect(config.queues.producers.map(({ binding }) => binding)).toEqual([...usual, ...queues]);
-    expect(optionalBindings("{}", {})).toEqual({ namespaces: [], queues: [] });
+    expect(optionalBindings("{}", {})).toEqual({ namespaces: [], queues: [], buckets: [], datasets: [] });
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
@@ -113,9 +123,11 @@ test("so do the secrets of those who are told of what happens, and no value that
     - { type: slack, name: b, urlSecret: SLACK }
   audit: [{ type: webhook, url: "https://example.com/", secret: SIEM, authorizationSecret: AUTH }, { type: queue, queue: AUDIT }]
   telemetry: { traces: { url: "https://example.com/", authorizationSecret: OTEL } }
-  rules: { kv: RULES }`;
-  const secrets = { HOOK: "1", SLACK: "2", SIEM: "3", AUTH: "4", OTEL: "5" };
-  expect(mentionedValues(dsl, { ...secrets, AUDIT: "x", RULES: "y", OTHER: "z" })).toEqual(secrets);
+  rules: { kv: RULES }
+dataPlane:
+  sinks: [{ type: kafka, url: "https://example.com/", topic: t, authorizationSecret: KAFKA }, { type: r2, bucket: ARCHIVE }]`;
+  const secrets = { HOOK: "1", SLACK: "2", SIEM: "3", AUTH: "4", OTEL: "5", KAFKA: "6" };
+  expect(mentionedValues(dsl, { ...secrets, AUDIT: "x", RULES: "y", ARCHIVE: "a", OTHER: "z" })).toEqual(secrets);
 });
 
 describe("a state directory has one server at a time", () => {

@@ -2,6 +2,7 @@
 import * as fc from "fast-check";
 import type { DslInput } from "../../src/config/index.ts";
 import { guardrailActions } from "../../src/experiment.ts";
+import { envelopeTypes } from "../../src/events/envelope.ts";
 import { changeKinds } from "../../src/governance/events.ts";
 import { noticeKinds, personalChoices } from "../../src/notices/notice.ts";
 import { onMissingChoices } from "../../src/governance/policies/schema.ts";
@@ -476,6 +477,47 @@ const auditSink = fc.oneof(
     { requiredKeys: ["type", "name", "queue"] },
   ),
 );
+const ofSinks = {
+  name,
+  types: fc.uniqueArray(fc.constantFrom(...envelopeTypes), { minLength: 1 }),
+  timeLimit: fc.constantFrom("100ms", "5s", "PT30S"),
+};
+const eventSink = fc.oneof(
+  fc.record(
+    { type: fc.constantFrom("log" as const), ...ofSinks, required: fc.boolean() },
+    { requiredKeys: ["type", "name"] },
+  ),
+  fc.record(
+    { type: fc.constant("queue" as const), ...ofSinks, queue: fc.constantFrom("EXPORT", "EXPORT_2") },
+    { requiredKeys: ["type", "name", "queue"] },
+  ),
+  fc.record(
+    { type: fc.constant("http" as const), ...ofSinks, url: address, authorizationSecret: secretName },
+    { requiredKeys: ["type", "name", "url"] },
+  ),
+  fc.record(
+    { type: fc.constant("openTelemetry" as const), ...ofSinks, url: address, service: name, evaluations: fc.boolean() },
+    { requiredKeys: ["type", "name", "url"] },
+  ),
+  fc.record(
+    { type: fc.constant("analyticsEngine" as const), ...ofSinks, dataset: fc.constant("EXPERIMENT_EVENTS") },
+    { requiredKeys: ["type", "name", "dataset"] },
+  ),
+  fc.record(
+    {
+      type: fc.constantFrom("r2" as const, "parquet" as const),
+      ...ofSinks,
+      bucket: fc.constant("ARCHIVE"),
+      prefix: fc.constantFrom("", "events", "lake/a"),
+      required: fc.boolean(),
+    },
+    { requiredKeys: ["type", "name", "bucket"] },
+  ),
+  fc.record(
+    { type: fc.constant("kafka" as const), ...ofSinks, url: address, topic: fc.constantFrom("a.b", "events_1") },
+    { requiredKeys: ["type", "name", "url", "topic"] },
+  ),
+);
 const byNoticeName = { selector: (one: { readonly name: string }) => one.name, maxLength: 3 };
 const telemetry = fc.record(
   {
@@ -550,6 +592,7 @@ const dataPlane = fc.record(
       { requiredKeys: [] },
     ),
     ledger: fc.record({ shards: fc.constantFrom(1, 2, 16, 256) }, { requiredKeys: [] }),
+    sinks: fc.uniqueArray(eventSink, byNoticeName),
   },
   { requiredKeys: [] },
 );

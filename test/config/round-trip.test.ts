@@ -96,6 +96,7 @@ describe("a valid configuration", () => {
           sampling: { rate: 1 },
           events: { exposures: true, outcomes: true, assignments: true, errors: true, signals: true },
           ledger: { shards: 1 },
+          sinks: [],
         },
         experiments: [],
       },

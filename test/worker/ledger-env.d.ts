@@ -8,6 +8,10 @@ declare global {
       LEDGERS: DurableObjectNamespace<LedgerObject> & LedgerEnv["LEDGERS"];
       EVENTS: Queue<string>;
       DEAD_LETTERS: Queue;
+      /** What the sinks of `sinks.test.ts` write to. */
+      EXPORT: Queue;
+      ARCHIVE: R2Bucket;
+      EXPERIMENT_EVENTS: AnalyticsEngineDataset;
     }
     interface GlobalProps {
       mainModule: typeof main;

@@ -1,51 +1,15 @@
-import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { kafkaSink } from "../../../adapters/sink/kafka.ts";
 import { SinkError } from "../../../src/events/sink-error.ts";
-import type { Fetcher } from "../../../src/fetcher.ts";
 import { sinkSuite } from "../../conformance/sink.suite.ts";
 import { exposure, exposures } from "../../events/fixtures.ts";
+import { kafkaProxy } from "../../support/kafka-proxy.ts";
 
-/** Confluent REST Proxy, API v2, `POST /topics/(string:topic_name)`, JSON embedded format. */
-const ProduceRequest = v.strictObject({
-  records: v.pipe(
-    v.array(
-      v.strictObject({
-        key: v.optional(v.unknown()),
-        value: v.unknown(),
-        partition: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
-      }),
-    ),
-    v.minLength(1),
-  ),
-});
-
-const proxy = (topic = "experiments") => {
-  const records: { readonly key: unknown; readonly value: unknown }[] = [];
-  const requests: Record<string, string>[] = [];
-  let answers: Response[] = [];
-  const fetch: Fetcher = async (url, { method, headers, body = "" }) => {
-    requests.push(headers);
-    const next = answers.shift();
-    if (next !== undefined) return next;
-    if (method !== "POST" || new URL(url).pathname !== `/topics/${topic}`) return new Response("", { status: 404 });
-    if (headers["content-type"] !== "application/vnd.kafka.json.v2+json") return new Response("", { status: 415 });
-    if (headers["accept"] !== "application/vnd.kafka.v2+json") return new Response("", { status: 406 });
-    const parsed = v.safeParse(ProduceRequest, JSON.parse(body));
-    if (!parsed.success) return Response.json({ error_code: 42201, message: "Invalid" }, { status: 422 });
-    const offsets = parsed.output.records.map(({ key, value }) => {
-      records.push({ key, value });
-      return { partition: 0, offset: records.length - 1, error_code: null, error: null };
-    });
-    return Response.json({ key_schema_id: null, value_schema_id: null, offsets });
-  };
-  return { fetch, records, requests, answer: (...next: Response[]) => void (answers = next) };
-};
 const url = "https://kafka-rest.example";
 const topic = "experiments";
 
 sinkSuite("kafka", () => {
-  const { fetch, records, answer } = proxy();
+  const { fetch, records, answer } = kafkaProxy();
   return {
     sink: kafkaSink({ url, topic, fetch }),
     received: () => records.map(({ value }) => value),
@@ -55,7 +19,7 @@ sinkSuite("kafka", () => {
 
 describe("records", () => {
   test("of one subject in one experiment have one key, so they stay in order", async () => {
-    const { fetch, records } = proxy();
+    const { fetch, records } = kafkaProxy();
     await kafkaSink({ url, topic, fetch }).send([exposure(1), exposure(2), exposure(1, { variantKey: "b" })]);
     expect(records.map(({ key }) => key)).toEqual([
       '["default","default","checkout","user-1"]',
@@ -65,7 +29,7 @@ describe("records", () => {
   });
 
   test("have a key and headers of one's own", async () => {
-    const { fetch, records, requests } = proxy("a.b_c-1");
+    const { fetch, records, requests } = kafkaProxy("a.b_c-1");
     const sink = kafkaSink({
       url,
       topic: "a.b_c-1",
@@ -91,7 +55,7 @@ describe("what the proxy says", () => {
     });
 
   test("of single records: 1 refuses for good, 2 sends the batch again", async () => {
-    const { fetch, answer } = proxy();
+    const { fetch, answer } = kafkaProxy();
     const sink = kafkaSink({ url, topic, fetch });
     answer(offsets(null, 1, null));
     expect(await sink.send(exposures(3))).toEqual({ accepted: 2, rejected: [{ index: 1, message: "e1" }] });
@@ -100,7 +64,7 @@ describe("what the proxy says", () => {
   });
 
   test("without an offset for each record is no success", async () => {
-    const { fetch, answer } = proxy();
+    const { fetch, answer } = kafkaProxy();
     for (const body of ["", "{}", '{"offsets":[{}]}', '{"offsets":"all"}']) {
       answer(new Response(body));
       await expect(kafkaSink({ url, topic, fetch }).send(exposures(2))).rejects.toThrow(SinkError);
@@ -108,7 +72,7 @@ describe("what the proxy says", () => {
   });
 
   test.each([422, 413])("%d refuses for good", async (status) => {
-    const { fetch, answer } = proxy();
+    const { fetch, answer } = kafkaProxy();
     answer(new Response("no", { status }));
     expect(await kafkaSink({ url, topic, fetch }).send(exposures(1))).toMatchObject({
       accepted: 0,
@@ -117,7 +81,7 @@ describe("what the proxy says", () => {
   });
 
   test.each([401, 404, 408, 429, 500, 503])("%d may be tried again", async (status) => {
-    const { fetch, answer } = proxy();
+    const { fetch, answer } = kafkaProxy();
     answer(new Response("", { status, headers: { "retry-after": "2" } }));
     await expect(kafkaSink({ url, topic, fetch }).send(exposures(1))).rejects.toMatchObject({ retryAfterMs: 2_000 });
   });

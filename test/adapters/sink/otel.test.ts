@@ -1,60 +1,10 @@
-import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { otelSink } from "../../../adapters/sink/otel.ts";
 import type { EnvelopeInput } from "../../../src/events/envelope.ts";
-import type { Fetcher } from "../../../src/fetcher.ts";
 import { sinkSuite } from "../../conformance/sink.suite.ts";
 import { everyType, exposure, exposures } from "../../events/fixtures.ts";
+import { otlpCollector, plain, type Value } from "../../support/otlp-collector.ts";
 
-/** `opentelemetry-proto` 1.7, `logs/v1/logs.proto` and `common/v1/common.proto`, in the JSON encoding of OTLP. */
-interface Value {
-  readonly stringValue?: string | undefined;
-  readonly boolValue?: boolean | undefined;
-  readonly intValue?: string | undefined;
-  readonly doubleValue?: number | undefined;
-  readonly arrayValue?: { readonly values: readonly Value[] } | undefined;
-  readonly kvlistValue?: { readonly values: readonly { readonly key: string; readonly value: Value }[] } | undefined;
-}
-const unicode = v.pipe(
-  v.string(),
-  v.check((text) => text.isWellFormed(), "UTF-8"),
-);
-const AnyValue: v.GenericSchema<Value> = v.pipe(
-  v.strictObject({
-    stringValue: v.optional(unicode),
-    boolValue: v.optional(v.boolean()),
-    intValue: v.optional(v.pipe(v.string(), v.regex(/^-?\d{1,19}$/))),
-    doubleValue: v.optional(v.number()),
-    arrayValue: v.optional(v.strictObject({ values: v.array(v.lazy(() => AnyValue)) })),
-    kvlistValue: v.optional(v.strictObject({ values: v.array(v.lazy(() => KeyValue)) })),
-  }),
-  v.check((value) => Object.keys(value).length <= 1, "one kind of value"),
-);
-const KeyValue = v.strictObject({ key: unicode, value: AnyValue });
-const attributes = v.pipe(
-  v.array(KeyValue),
-  v.check((list) => new Set(list.map(({ key }) => key)).size === list.length, "keys that differ"),
-);
-const fixed64 = v.pipe(v.string(), v.regex(/^\d{1,20}$/));
-const LogRecord = v.strictObject({
-  timeUnixNano: fixed64,
-  observedTimeUnixNano: fixed64,
-  severityNumber: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(24)),
-  severityText: unicode,
-  eventName: v.pipe(unicode, v.minLength(1)),
-  body: v.optional(AnyValue),
-  attributes,
-});
-const ExportLogsServiceRequest = v.strictObject({
-  resourceLogs: v.array(
-    v.strictObject({
-      resource: v.strictObject({ attributes }),
-      scopeLogs: v.array(
-        v.strictObject({ scope: v.strictObject({ name: unicode, version: unicode }), logRecords: v.array(LogRecord) }),
-      ),
-    }),
-  ),
-});
 /** `feature_flag.evaluation` of the semantic conventions: what is required, and every attribute that there is. */
 const flagAttributes = new Set([
   "feature_flag.key",
@@ -70,17 +20,6 @@ const flagAttributes = new Set([
 ]);
 const reasons = ["static", "default", "targeting_match", "split", "cached", "disabled", "unknown", "stale", "error"];
 
-const plain = (value: Value): unknown => {
-  if (value.stringValue !== undefined) return value.stringValue;
-  if (value.boolValue !== undefined) return value.boolValue;
-  if (value.intValue !== undefined) return Number(value.intValue);
-  if (value.doubleValue !== undefined) return value.doubleValue;
-  if (value.arrayValue !== undefined) return value.arrayValue.values.map(plain);
-  if (value.kvlistValue !== undefined) {
-    return Object.fromEntries(value.kvlistValue.values.map((entry) => [entry.key, plain(entry.value)]));
-  }
-  return null;
-};
 const named = (list: readonly { readonly key: string; readonly value: Value }[]): Record<string, unknown> =>
   Object.fromEntries(list.map(({ key, value }) => [key, plain(value)]));
 
@@ -91,41 +30,10 @@ const wellFormed = (value: unknown): unknown => {
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key.toWellFormed(), wellFormed(item)]));
 };
 
-/** A collector that takes what the published schema has, and nothing else. */
-const collector = () => {
-  const records: v.InferOutput<typeof LogRecord>[] = [];
-  const requests: { readonly url: string; readonly headers: Record<string, string> }[] = [];
-  let answers: { readonly status: number; readonly body?: string; readonly retryAfter?: string }[] = [];
-  const fetch: Fetcher = async (url, { method, headers, body = "" }) => {
-    requests.push({ url, headers });
-    if (method !== "POST" || headers["content-type"] !== "application/json") return new Response("", { status: 415 });
-    if (body.length > 20 * 1024 * 1024) return new Response("", { status: 413 });
-    const next = answers.shift();
-    if (next !== undefined) {
-      return new Response(next.body ?? "", {
-        status: next.status,
-        ...(next.retryAfter !== undefined && { headers: { "retry-after": next.retryAfter } }),
-      });
-    }
-    const parsed = v.safeParse(ExportLogsServiceRequest, JSON.parse(body));
-    if (!parsed.success) return new Response(JSON.stringify(v.flatten(parsed.issues)), { status: 400 });
-    for (const { scopeLogs } of parsed.output.resourceLogs)
-      records.push(...scopeLogs.flatMap((scope) => scope.logRecords));
-    return new Response("{}", { status: 200 });
-  };
-  return {
-    fetch,
-    records,
-    requests,
-    answer: (...next: typeof answers) => void (answers = next),
-    bodies: () => records.flatMap(({ body }) => (body === undefined ? [] : [plain(body)])),
-    evaluations: () => records.filter(({ eventName }) => eventName === "feature_flag.evaluation"),
-  };
-};
 const url = "http://collector.example:4318";
 
 sinkSuite("otel", () => {
-  const { fetch, bodies, answer } = collector();
+  const { fetch, bodies, answer } = otlpCollector();
   return {
     sink: otelSink({ url, fetch }),
     received: bodies,
@@ -136,7 +44,7 @@ sinkSuite("otel", () => {
 
 describe("records", () => {
   test("an exposure is an evaluation by the semantic conventions, and an event of Proviso's", async () => {
-    const { fetch, records, evaluations } = collector();
+    const { fetch, records, evaluations } = otlpCollector();
     const event = exposure(7, {
       variantKey: "treatment",
       selectionReason: "TARGETING_MATCH",
@@ -166,7 +74,7 @@ describe("records", () => {
   });
 
   test("name no attribute of the convention that it does not have, and no reason", async () => {
-    const { fetch, evaluations } = collector();
+    const { fetch, evaluations } = otlpCollector();
     const withReason = (selectionReason: string, n: number): EnvelopeInput => exposure(n, { selectionReason });
     await otelSink({ url, fetch }).send([...["SPLIT", "TARGETING_MATCH", "STALE"].map(withReason), exposure(9)]);
     for (const { attributes: list } of evaluations()) {
@@ -178,7 +86,7 @@ describe("records", () => {
   });
 
   test("have the severity of what they say; evaluations can be left out", async () => {
-    const { fetch, records } = collector();
+    const { fetch, records } = otlpCollector();
     await otelSink({ url, fetch, evaluations: false }).send(everyType());
     expect(records.map(({ eventName, severityText }) => `${eventName} ${severityText}`)).toEqual([
       "proviso.exposure INFO",
@@ -190,7 +98,7 @@ describe("records", () => {
   });
 
   test("go below the collector's address, with its headers and resource", async () => {
-    const { fetch, requests } = collector();
+    const { fetch, requests } = otlpCollector();
     const sink = otelSink({
       url: `${url}/base/`,
       fetch,
@@ -205,7 +113,7 @@ describe("records", () => {
 
 describe("a collector's answer", () => {
   test.each([400, 413])("%d refuses for good", async (status) => {
-    const { fetch, answer } = collector();
+    const { fetch, answer } = otlpCollector();
     answer({ status, body: "no" });
     const receipt = await otelSink({ url, fetch }).send(exposures(2));
     expect(receipt).toMatchObject({ accepted: 0, rejected: [{ index: 0 }, { index: 1 }] });
@@ -213,7 +121,7 @@ describe("a collector's answer", () => {
   });
 
   test.each([401, 408, 429, 500, 502, 503, 504])("%d may be tried again", async (status) => {
-    const { fetch, answer } = collector();
+    const { fetch, answer } = otlpCollector();
     answer({ status, retryAfter: "3" });
     const sink = otelSink({ url, fetch });
     await expect(sink.send(exposures(2))).rejects.toThrow(`answered ${status}`);
@@ -221,7 +129,7 @@ describe("a collector's answer", () => {
   });
 
   test("that takes a part shows in the health", async () => {
-    const { fetch, answer } = collector();
+    const { fetch, answer } = otlpCollector();
     answer({ status: 200, body: '{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"too old"}}' });
     const sink = otelSink({ url, fetch });
     expect(await sink.send(exposures(2))).toEqual({ accepted: 2, rejected: [] });
