@@ -16,6 +16,7 @@ import type {
 } from "./events.ts";
 import { evolve } from "./evolve.ts";
 import { isSlotClaim } from "./exclusion.ts";
+import { planDigest } from "./frozen-plan.ts";
 import { guardrailResults } from "./guardrails.ts";
 import { judgePolicy } from "./policies/judge.ts";
 import { type ChangeContext, type PolicyContext, type PolicyResult, presentPolicyResult } from "./policies/policy.ts";
@@ -274,6 +275,9 @@ const eventOf = (
           liveVersion: live?.version ?? null,
           claims,
           ...(ramp === null ? {} : { ramp }),
+          ...(startsServing && state.frozen === null
+            ? { planDigest: planDigest(state.latest.configuration.plan) }
+            : {}),
           ...(outcome === undefined
             ? {}
             : {

@@ -2,6 +2,7 @@
 import { configurationDigest, type SettledConfiguration } from "../experiment.ts";
 import { type Command, type Decision, deny, type Evidence, noClaims } from "./commands.ts";
 import type { DomainEvent, Provenance } from "./events.ts";
+import { planProblem } from "./frozen-plan.ts";
 import { endStaleProposals, openProposal, openProposals, transitionTo } from "./proposals.ts";
 import type { ExperimentState } from "./state.ts";
 
@@ -50,6 +51,9 @@ export const decideWriteVersion = (
   // A reopened experiment gets a new one: who was in a variant last time would bias who is in it this time.
   const inherited = reopens ? undefined : state?.latest.configuration.salt;
   const configuration: SettledConfiguration = { ...written, salt: written.salt ?? inherited ?? evidence.randomSalt };
+  const problem = state === null || reopens ? null : planProblem(state, configuration.plan);
+  if (problem !== null)
+    return deny("invalid-request", problem, { errors: [{ path: "/configuration/plan", message: "the frozen plan" }] });
   const data = {
     version: (state?.latest.version ?? 0) + 1,
     digest: configurationDigest(configuration),

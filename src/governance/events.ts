@@ -183,6 +183,8 @@ interface Payloads {
     readonly claims: readonly string[];
     /** Into Ramping, where the configuration has steps. */
     readonly ramp?: RampPosition;
+    /** The first start: digest of the analysis plan that is fixed with it; null: there is none. */
+    readonly planDigest?: string | null;
     readonly conclusion?: Conclusion;
     /** The guardrail that pulled the brake. */
     readonly guardrail?: GuardrailFinding;

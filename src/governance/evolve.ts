@@ -1,5 +1,6 @@
 /** `evolve(state, event) → state`: how each fact changes the state. Nothing is decided here, so nothing can be refused. */
 import { allocationOf } from "./allocation-key.ts";
+import { frozenAt } from "./frozen-plan.ts";
 import { holdsSurfaces, isServing } from "../lifecycle.ts";
 import type { ActorRecord, EventRecord, PersonalRef, RampPosition } from "./events.ts";
 import {
@@ -132,6 +133,7 @@ const transitioned = (before: ExperimentState, { data, at, actor }: Of<"Transiti
     servingSince,
     approved,
     authorsSinceApproval: to === "Approved" ? [] : state.authorsSinceApproval,
+    frozen: starts ? (state.frozen ?? frozenAt(before.latest, at, data.planDigest)) : state.frozen,
     claims: data.claims,
     ramp:
       to === "Ramping"
@@ -199,6 +201,8 @@ const apply = (state: ExperimentState, event: Exclude<Occurrence, { type: "Creat
         schedule: [],
         killed: { experiment: false, variants: [] },
         conclusion: null,
+        frozen: null,
+        signals: [],
         paused: null,
       };
     case "VersionWritten": {
@@ -310,6 +314,8 @@ export const evolve = (state: ExperimentState | null, event: Occurrence): Experi
     schedule: [],
     killed: { experiment: false, variants: [] },
     conclusion: null,
+    frozen: null,
+    signals: [],
     notified: [],
     paused: null,
     createdAt: event.at,

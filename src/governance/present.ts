@@ -101,6 +101,10 @@ export const presentSchedule = (state: ExperimentState, people: People): readonl
     scheduledBy: personOf(people, scheduledBy.ref),
   }));
 
+/** What is fixed of the analysis; null before the first start. */
+export const presentPlan = ({ frozen }: ExperimentState): Readonly<Record<string, unknown>> | null =>
+  frozen === null ? null : { frozenAt: frozen.at, version: frozen.version, digest: frozen.digest, plan: frozen.plan };
+
 /** The whole snapshot, as `GET /{name}` gives it. */
 export const presentSnapshot = (snapshot: Snapshot, context: ViewContext): Readonly<Record<string, unknown>> => {
   const { state } = snapshot;
@@ -128,6 +132,7 @@ export const presentSnapshot = (snapshot: Snapshot, context: ViewContext): Reado
     paused: state.paused === null ? null : { mode: state.paused },
     killed: state.killed,
     conclusion: state.conclusion,
+    plan: presentPlan(state),
     revision: snapshot.revision,
     createdAt: state.createdAt,
     updatedAt: state.updatedAt,

@@ -10,6 +10,7 @@ import type {
   RampPosition,
   ScheduledChange,
 } from "./events.ts";
+import type { FrozenPlan } from "./frozen-plan.ts";
 
 export interface Approval {
   readonly actor: ActorRecord;
@@ -82,7 +83,7 @@ export interface EpochAllocation {
  * Rises with every change of what a state is made of. A stored state of an older shape is not patched: it is built again
  * from its history, which is enough.
  */
-export const stateShape = 4;
+export const stateShape = 5;
 
 export interface ExperimentState {
   /** The {@link stateShape} of the code that made it. */
@@ -125,6 +126,10 @@ export interface ExperimentState {
   readonly killed: { readonly experiment: boolean; readonly variants: readonly string[] };
   /** Set while Archived, for an experiment that had run. */
   readonly conclusion: (Conclusion & { readonly at: string }) | null;
+  /** What was fixed of the analysis at the first start; null before it, and after reopening until the next. */
+  readonly frozen: FrozenPlan | null;
+  /** Keys of the signals that held at the last look: what holds still is not raised again. */
+  readonly signals: readonly string[];
   /** Guardrails that have notified of the present version, epoch and start. */
   readonly notified: readonly string[];
   readonly createdAt: string;

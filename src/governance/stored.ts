@@ -65,6 +65,8 @@ const laterMembers = {
   schedule: [],
   killed: { experiment: false, variants: [] },
   conclusion: null,
+  frozen: null,
+  signals: [],
   notified: [],
 };
 

@@ -4,6 +4,7 @@
  * contrast over the subjects whose window has closed and over those who met one variant only.
  */
 import type { DeclaredMetric } from "../experiment.ts";
+import type { AfterStart, ChangeAfterStart } from "../governance/frozen-plan.ts";
 import {
   type Estimate,
   meansTooFew,
@@ -60,6 +61,8 @@ export interface MetricAnalysis extends Omit<OutcomeResult, "kind" | "contrasts"
   readonly matured?: PartialOutcome;
   /** Without the subjects that met a second variant: a sensitivity analysis, and no more. */
   readonly withoutCrossovers?: PartialOutcome;
+  /** Declared, changed or taken away after the start: never a primary metric, whatever it calls itself. */
+  readonly afterStart?: ChangeAfterStart;
   /** Present for `missing: exclude`, which compares different populations. */
   readonly missing?: "exclude";
 }
@@ -213,6 +216,8 @@ export interface AnalysisInput {
   readonly plannedSubjects?: number;
   /** Name of the plan's primary metric. */
   readonly primary?: string;
+  /** Metrics that are not as they were declared when the experiment started. */
+  readonly afterStart?: AfterStart["metrics"];
 }
 
 /** Where a declared or undeclared metric is found, and how it is read. */
@@ -359,6 +364,12 @@ const closingOf = ({ keys }: Reading, metrics: readonly DeclaredMetric[]): numbe
   return ends.includes(null) ? null : Math.max(...ends.filter((end) => end !== null));
 };
 
+/** How a metric stands to what was declared at the start; a ratio is changed where one of its two is. */
+const changeOf = ({ name, declared }: Reading, marks: AfterStart["metrics"]): ChangeAfterStart | undefined => {
+  const parts = [declared?.numerator, declared?.denominator].filter((part) => part !== undefined);
+  return marks.get(name) ?? (parts.some((part) => marks.has(part)) ? "changed" : undefined);
+};
+
 /** Corrected within each family; the order is that of the contrasts. */
 const corrected = (
   pValues: readonly (number | null)[],
@@ -375,11 +386,13 @@ const corrected = (
  * @throws RangeError for counts or sums that no ledger can have
  */
 export const analyse = (input: AnalysisInput): Readonly<Record<string, MetricAnalysis>> => {
-  const { ground, metrics, treatments, primary: plannedPrimary } = input;
+  const { ground, metrics, treatments, primary: plannedPrimary, afterStart: marks = new Map() } = input;
   const { counts } = ground;
   const readings = readingsOf(input);
-  const isPrimary = ({ declared, name }: Reading): boolean =>
-    declared !== undefined && (declared.primary === true || name === plannedPrimary);
+  const isPrimary = (reading: Reading): boolean =>
+    reading.declared !== undefined &&
+    (reading.declared.primary === true || reading.name === plannedPrimary) &&
+    changeOf(reading, marks) === undefined;
   const fixed = readings.map((reading) => fixedOf(reading, ground, input));
   const adjusted = new Map<string, number | null>();
   for (const family of [true, false]) {
@@ -403,6 +416,7 @@ export const analyse = (input: AnalysisInput): Readonly<Record<string, MetricAna
           ? undefined
           : outcomeOf(ground, metric, treatments, input.control, input.alpha);
       const closing = closingOf(reading, metrics);
+      const change = changeOf(reading, marks);
       const closed: Source | undefined =
         closing === null ? counts : counts.parts?.matured.find(({ to }) => to === closing);
       return [
@@ -420,6 +434,7 @@ export const analyse = (input: AnalysisInput): Readonly<Record<string, MetricAna
           })),
           ...(counts.parts === undefined || closed === undefined ? {} : { matured: partOf(reading, closed, input) }),
           ...(single === undefined ? {} : { withoutCrossovers: partOf(reading, single, input) }),
+          ...(change === undefined ? {} : { afterStart: change }),
           ...(reading.declared?.missing === "exclude" ? { missing: "exclude" as const } : {}),
         },
       ];

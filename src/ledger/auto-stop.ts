@@ -3,6 +3,7 @@
  * value would stop one experiment in four for nothing, so the configuration has no way to write one.
  */
 import { controlOf, type SettledConfiguration } from "../experiment.ts";
+import { planInForce } from "../governance/frozen-plan.ts";
 import type { GuardrailReading } from "../governance/guardrails.ts";
 import type { ExperimentState } from "../governance/state.ts";
 import {
@@ -60,8 +61,8 @@ const sequenceIn = (
 };
 
 /** What the plan fixes of every sequence, before the start. */
-export const sequenceOptionsOf = ({ live, latest }: ExperimentState): SequenceOptions => {
-  const { plan } = (live ?? latest).configuration;
+export const sequenceOptionsOf = (state: ExperimentState): SequenceOptions => {
+  const plan = planInForce(state);
   return {
     ...(plan === undefined ? {} : { alpha: plan.alpha }),
     ...(plan?.sample === undefined ? {} : { plannedSubjects: plan.sample }),

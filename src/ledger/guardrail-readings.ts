@@ -1,5 +1,6 @@
 /** From the state of an experiment to what must be counted for its guardrails, and from the counts to what they say. */
 import { controlOf } from "../experiment.ts";
+import { planInForce } from "../governance/frozen-plan.ts";
 import { guardrailName, type GuardrailReading } from "../governance/guardrails.ts";
 import type { ExperimentState } from "../governance/state.ts";
 import { isServing } from "../lifecycle.ts";
@@ -96,12 +97,13 @@ export const guardrailReadings = (
   if (state.live === null) return [];
   const { configuration } = state.live;
   const control = controlOf(configuration).key;
+  const plannedSubjects = planInForce(state)?.sample;
   return guardrailVerdicts({
     guardrails: configuration.guardrails ?? [],
     counts,
     planned: livePlan(state).arms,
     control,
     sampleRatioHolds,
-    ...(configuration.plan?.sample === undefined ? {} : { plannedSubjects: configuration.plan.sample }),
+    ...(plannedSubjects === undefined ? {} : { plannedSubjects }),
   }).map((verdict) => readingOf(verdict, control));
 };

@@ -1,5 +1,6 @@
 /** Whether shipping a variant rests on a fixed-horizon p value that was read too early. Pure. */
 import { controlOf, type MetricKind } from "../experiment.ts";
+import { planInForce } from "../governance/frozen-plan.ts";
 import type { ExperimentState } from "../governance/state.ts";
 import { sequencesOf, sequenceOptionsOf } from "./auto-stop.ts";
 import type { LedgerCounts } from "./counts.ts";
@@ -51,7 +52,8 @@ export const shippingWarning = (
       ? []
       : [{ metric: metric.name, variant, fixedPValue: fixed.pValue, sequential: sequence.sequential }];
   });
-  const { plan, schedule } = configuration;
+  const { schedule } = configuration;
+  const plan = planInForce(state);
   const end = plan?.end ?? schedule?.end;
   const horizon = fixedHorizonOf({
     subjects: Object.values(subjects).reduce((sum, count) => sum + count, 0),

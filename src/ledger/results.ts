@@ -1,5 +1,6 @@
 /** From counts to results: both sample ratio tests, each arm against control, and the signals that follow. Pure. */
 import type { AnalysisPlan, DeclaredMetric, MetricKind } from "../experiment.ts";
+import type { AfterStart, ChangeAfterStart } from "../governance/frozen-plan.ts";
 import { chiSquareSampleRatio } from "../science/chi-square-srm.ts";
 import { analyse, type MetricAnalysis, type PartialOutcome } from "./analysis.ts";
 import type { LedgerCounts, SliceCounts } from "./counts.ts";
@@ -30,6 +31,8 @@ export interface ResultsInput {
   /** The declared metrics; with them, `kinds` need not be given. */
   readonly metrics?: readonly DeclaredMetric[];
   readonly plan?: AnalysisPlan;
+  /** What is declared otherwise than when the experiment started. */
+  readonly afterStart?: AfterStart;
   /** ms since 1970: now, and when the experiment last started. Without them nothing is said of the plan's end. */
   readonly now?: number;
   readonly start?: number;
@@ -62,7 +65,13 @@ export interface Results {
   readonly outcomes: Readonly<Record<string, MetricAnalysis>>;
   /** By day of first exposure, UTC, and by declared dimension; present where the counts have parts. */
   readonly days?: readonly (Breakdown & { readonly day: string })[];
-  readonly dimensions?: readonly (Breakdown & { readonly dimension: string; readonly value: string })[];
+  readonly dimensions?: readonly (Breakdown & {
+    readonly dimension: string;
+    readonly value: string;
+    readonly afterStart?: ChangeAfterStart;
+  })[];
+  /** What is declared otherwise than when the experiment started, by name. */
+  readonly afterStart: Readonly<Record<keyof AfterStart, Readonly<Record<string, ChangeAfterStart>>>>;
   readonly signals: readonly AnalysisSignal[];
 }
 
@@ -72,7 +81,12 @@ const breakdownOf = (ground: Ground, slice: SliceCounts): Breakdown => {
   const total = live.reduce((sum, arm) => sum + arm.subjects, 0);
   const shareOf = new Map((plans.get(liveEpoch) ?? []).map(({ variant, share }) => [variant, share]));
   const planned = [...shareOf.values()].reduce((sum, share) => sum + share, 0);
-  const part: Ground = { ...ground, counts: { ...ground.counts, ...slice } };
+  // Of this epoch alone, as its subjects are: over several, sums would say of subjects what others did.
+  const metrics = slice.metrics.map((metric) => ({
+    ...metric,
+    arms: metric.arms.filter((arm) => arm.epoch === liveEpoch),
+  }));
+  const part: Ground = { ...ground, counts: { ...ground.counts, arms: live, metrics } };
   return {
     subjects: byVariant(variants, (variant) => subjectsIn(live, variant)),
     deviation: byVariant(variants, (variant) =>
@@ -86,7 +100,7 @@ const breakdownOf = (ground: Ground, slice: SliceCounts): Breakdown => {
             variants.map((variant) => shareOf.get(variant) ?? 0),
           ).pValue,
     outcomes: Object.fromEntries(
-      slice.metrics.map((metric) => [`${metric.metric} (${metric.kind})`, outcomeOf(part, metric, [], "", 0.05).arms]),
+      metrics.map((metric) => [`${metric.metric} (${metric.kind})`, outcomeOf(part, metric, [], "", 0.05).arms]),
     ),
   };
 };
@@ -119,6 +133,8 @@ const withheldFrom = (outcome: MetricAnalysis, reason: string): MetricAnalysis =
     ? {}
     : { withoutCrossovers: withheldPart(outcome.withoutCrossovers, reason) }),
 });
+
+const marksOf = (afterStart: ChangeAfterStart | undefined) => (afterStart === undefined ? {} : { afterStart });
 
 /** A planned end is a time, or a day that is meant as a whole. */
 const endOf = (end: string | undefined): number | undefined =>
@@ -159,7 +175,10 @@ export const results = (input: ResultsInput): Results => {
     alpha,
     ...(plan?.sample === undefined ? {} : { plannedSubjects: plan.sample }),
     ...(plan?.primary === undefined ? {} : { primary: plan.primary }),
+    ...(input.afterStart === undefined ? {} : { afterStart: input.afterStart.metrics }),
   });
+  const marked = (part: keyof AfterStart) => Object.fromEntries(input.afterStart?.[part] ?? []);
+  const dimensionMarks: AfterStart["dimensions"] = input.afterStart?.dimensions ?? new Map();
   const end = endOf(plan?.end);
   return {
     subjects,
@@ -189,8 +208,10 @@ export const results = (input: ResultsInput): Results => {
             dimension,
             value,
             ...breakdownOf(ground, slice),
+            ...marksOf(dimensionMarks.get(dimension)),
           })),
         }),
+    afterStart: { metrics: marked("metrics"), dimensions: marked("dimensions"), guardrails: marked("guardrails") },
     signals: [...mismatches.map(mismatchSignal), ...crossoverSignals(counts.crossovers, all)],
   };
 };

@@ -15,7 +15,19 @@ const by: By = { actor: { id: "author@example.com", kind: "human", roles: ["edit
 const variants = [{ key: "control", control: true }, { key: "treatment" }];
 
 /** What the first shape did not have. */
-const later = ["shape", "written", "ramp", "schedule", "killed", "conclusion", "notified", "liveSince", "paused"];
+const later = [
+  "shape",
+  "written",
+  "ramp",
+  "schedule",
+  "killed",
+  "conclusion",
+  "notified",
+  "liveSince",
+  "paused",
+  "frozen",
+  "signals",
+];
 
 const firstShape = (state: ExperimentState): string =>
   JSON.stringify(Object.fromEntries(Object.entries(state).filter(([member]) => !later.includes(member))));
@@ -87,7 +99,7 @@ describe("a state of an older shape", () => {
 });
 
 test("a state is made of these members: one more or less is another shape, and `stateShape` says so", () => {
-  expect(stateShape).toBe(4);
+  expect(stateShape).toBe(5);
   expect(Object.keys(scenario().writes().state()).toSorted()).toEqual([
     "approved",
     "authorsSinceApproval",
@@ -96,6 +108,7 @@ test("a state is made of these members: one more or less is another shape, and `
     "createdAt",
     "earlierPlans",
     "epoch",
+    "frozen",
     "killed",
     "latest",
     "lifecycle",
@@ -109,6 +122,7 @@ test("a state is made of these members: one more or less is another shape, and `
     "schedule",
     "servingSince",
     "shape",
+    "signals",
     "since",
     "updatedAt",
     "updatedBy",

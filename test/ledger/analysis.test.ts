@@ -168,6 +168,44 @@ describe("results of a metric", () => {
   });
 });
 
+describe("metrics that were declared or changed after the start", () => {
+  const metrics: readonly DeclaredMetric[] = [
+    { name: "purchase", kind: "binary", primary: true },
+    { name: "spend", kind: "continuous", cap: 50, primary: true },
+    { name: "per order", kind: "ratio", numerator: "spend", denominator: "purchase" },
+  ];
+  const exposures = Array.from({ length: 40 }, (_, n) => shown(n, n % 2 === 0 ? "control" : "treatment", start + n));
+  const outcomes = exposures.flatMap(([, subject], n): OutcomeRow[] => [
+    [id(1_000 + n), subject, "purchase", "binary", start + 1_000, n % 2 === 0 || n % 3 === 0 ? 1 : 0],
+    [id(2_000 + n), subject, "spend", "continuous", start + 1_000, n],
+  ]);
+  const counts = counted(metrics, exposures, outcomes, start + day);
+  const unchanged = { metrics: new Map(), dimensions: new Map(), guardrails: new Map() };
+
+  test("given one, then it is marked and exploratory, and the family of primary metrics is without it", () => {
+    const before = judged(counts, { metrics, afterStart: unchanged });
+    const found = judged(counts, {
+      metrics,
+      afterStart: { ...unchanged, metrics: new Map([["spend", "changed"]]) },
+    });
+    expect(before.outcomes["spend"]).toMatchObject({ primary: true, exploratory: false });
+    expect(before.outcomes["spend"]).not.toHaveProperty("afterStart");
+    expect(found.outcomes["spend"]).toMatchObject({ primary: false, exploratory: true, afterStart: "changed" });
+    const contrast = found.outcomes["purchase"]?.contrasts[0];
+    expect(contrast?.adjustedPValue).toBe(contrast?.pValue);
+    expect(before.outcomes["purchase"]?.contrasts[0]?.adjustedPValue).not.toBe(contrast?.pValue);
+    expect(found.afterStart).toEqual({ metrics: { spend: "changed" }, dimensions: {}, guardrails: {} });
+  });
+
+  test("a ratio of a changed metric is changed with it", () => {
+    const found = judged(counts, {
+      metrics,
+      afterStart: { ...unchanged, metrics: new Map([["purchase", "changed"]]) },
+    });
+    expect(found.outcomes["per order"]).toMatchObject({ afterStart: "changed" });
+  });
+});
+
 describe("parts of the subjects", () => {
   const metrics: readonly DeclaredMetric[] = [{ name: "rounds", kind: "count", window: { to: "2h" } }];
 

@@ -157,6 +157,8 @@ const stateOf = (ref: ExperimentRef, written: SettledConfiguration): ExperimentS
   schedule: [],
   killed: { experiment: false, variants: [] },
   conclusion: null,
+  frozen: null,
+  signals: [],
   notified: [],
   createdAt: at,
   updatedAt: at,

@@ -107,6 +107,14 @@ export const Conclusion = v.object({
   at: v.exactOptional(time),
 });
 
+/** What was fixed of the analysis when the experiment started. */
+export const FrozenPlan = v.object({
+  frozenAt: time,
+  version: count,
+  digest: v.pipe(v.nullable(digest), v.description("Of the plan alone; null: it started without one")),
+  plan: v.nullable(members),
+});
+
 /** One policy's answer. */
 export const Evaluation = v.object({
   policyName: v.string(),

@@ -3,6 +3,8 @@ import { Hono } from "hono";
 import * as v from "valibot";
 import { ProvisoError } from "../../errors.ts";
 import { controlOf, declaredKinds } from "../../experiment.ts";
+import { afterStart, changesAfterStart, planInForce } from "../../governance/frozen-plan.ts";
+import { presentPlan } from "../../governance/present.ts";
 import type { LedgerCounts } from "../../ledger/counts.ts";
 import { earlierPlansOf, livePlan } from "../../ledger/plan.ts";
 import { limits } from "../../limits.ts";
@@ -10,7 +12,7 @@ import { results } from "../../ledger/results.ts";
 import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 import { loadExperiment } from "../governed.ts";
-import { count, digest, members, State } from "../openapi/schemas.ts";
+import { count, digest, FrozenPlan, members, State } from "../openapi/schemas.ts";
 
 const numberOrNull = v.nullable(v.number());
 const reason = v.optional(v.string());
@@ -76,7 +78,10 @@ const Outcome = v.object({
   matured: v.optional(Part),
   withoutCrossovers: v.optional(Part),
   missing: v.optional(v.literal("exclude")),
+  afterStart: v.optional(v.picklist(changesAfterStart)),
 });
+
+const changes = v.record(v.string(), v.picklist(changesAfterStart));
 
 const breakdown = {
   subjects: byVariant,
@@ -106,7 +111,21 @@ const Results = v.object({
   dropped: count,
   sampleRatioSeries: v.array(v.object({ epoch: count, looks: v.array(v.tuple([v.number(), v.number()])) })),
   days: v.optional(v.array(v.object({ day: v.string(), ...breakdown }))),
-  dimensions: v.optional(v.array(v.object({ dimension: v.string(), value: v.string(), ...breakdown }))),
+  dimensions: v.optional(
+    v.array(
+      v.object({
+        dimension: v.string(),
+        value: v.string(),
+        ...breakdown,
+        afterStart: v.optional(v.picklist(changesAfterStart)),
+      }),
+    ),
+  ),
+  plan: v.pipe(v.nullable(FrozenPlan), v.description("The analysis plan as it was frozen at the first start")),
+  afterStart: v.pipe(
+    v.object({ metrics: changes, dimensions: changes, guardrails: changes }),
+    v.description("What is declared otherwise than at the start, by name: shown, and exploratory"),
+  ),
   outcomes: v.record(v.string(), Outcome),
   signals: v.array(v.object({ signalType: v.string(), severity: v.string(), message: v.string(), data: members })),
 });
@@ -152,6 +171,7 @@ export const resultsRoutes = (dependencies: Dependencies) =>
         const { ref, loaded } = await loadExperiment(context, dependencies);
         const { state } = loaded.snapshot;
         const measured = state.live ?? state.latest;
+        const plan = planInForce(state);
         const { arms: planned } = livePlan(state);
         const earlier = earlierPlansOf(state);
         const counts = await dependencies.ledger(ref).counts({
@@ -172,6 +192,7 @@ export const resultsRoutes = (dependencies: Dependencies) =>
           shards: counts.shards,
           recounted: counts.recounted,
           dropped: counts.dropped,
+          plan: presentPlan(state),
           sampleRatioSeries: counts.checkpointLooks.map(({ epoch, series = [] }) => ({ epoch, looks: series })),
           ...results({
             counts,
@@ -181,7 +202,8 @@ export const resultsRoutes = (dependencies: Dependencies) =>
             earlier,
             metrics: measured.configuration.metrics ?? [],
             now: dependencies.now(),
-            ...(measured.configuration.plan === undefined ? {} : { plan: measured.configuration.plan }),
+            afterStart: afterStart(state),
+            ...(plan === undefined ? {} : { plan }),
             ...(state.servingSince === null ? {} : { start: Date.parse(state.servingSince) }),
             ...(untrusted === undefined ? {} : { showUntrusted: true }),
           }),
