@@ -122,12 +122,12 @@ export const readSubjects = (
   names: Iterable<string>,
 ): Map<string, StoredSubject> => {
   const found = new Map<string, StoredSubject>();
-  // In the order of the index, so that neighbours are found on one page.
-  overRows([...names].toSorted(byText), (json) => {
-    const query = `SELECT ${subjectColumns} FROM json_each(?) AS b CROSS JOIN subjects AS s ON s.subject = b.value`;
-    for (const row of sql.exec(query, json).raw<SubjectColumns>()) {
+  // In the order of the indexes, so that neighbours are found on one page.
+  overRows([...names].toSorted(), (json) => {
+    const query = `SELECT ${subjectColumns} FROM json_each(?) AS b CROSS JOIN subjects AS s ON s.n = coalesce(
+      (SELECT n FROM new_names WHERE subject = b.value), (SELECT n FROM names WHERE subject = b.value))`;
+    for (const row of sql.exec(query, json).raw<SubjectColumns>())
       found.set(row[1], { n: row[0], state: stateFrom(row, metrics) });
-    }
   });
   return found;
 };
@@ -173,9 +173,9 @@ export const rememberExposures = (sql: SqlStorage, generation: number, ids: read
     sql.exec(
       older
         ? `INSERT OR IGNORE INTO exposure_ids_${current}
-           SELECT unhex(b.value->>0, '-') AS id, b.value->>1 FROM json_each(?) AS b
+           SELECT unhex(b.value->>0, '-') AS id, b.value->>1 FROM jsonb_each(?) AS b
            WHERE NOT EXISTS (SELECT 1 FROM exposure_ids_${previous} AS p WHERE p.id = unhex(b.value->>0, '-'))`
-        : `INSERT OR IGNORE INTO exposure_ids_${current} SELECT unhex(value->>0, '-'), value->>1 FROM json_each(?)`,
+        : `INSERT OR IGNORE INTO exposure_ids_${current} SELECT unhex(value->>0, '-'), value->>1 FROM jsonb_each(?)`,
       json,
     );
     added += changes(sql);
@@ -189,6 +189,7 @@ export const countedOutcomes = (
   outcomes: readonly OutcomeRow[],
   stored: ReadonlyMap<string, StoredSubject>,
 ): ((outcome: OutcomeRow) => boolean) => {
+  if (stored.size === 0) return () => false;
   const counted = new Set<string>();
   const rows: (readonly [number, string])[] = [];
   for (const [id, subject] of outcomes) {
@@ -199,7 +200,7 @@ export const countedOutcomes = (
   overRows(
     rows.toSorted((a, b) => a[0] - b[0]),
     (json) => {
-      const query = `SELECT o.subject, b.value->>1 FROM json_each(?) AS b CROSS JOIN outcomes AS o
+      const query = `SELECT o.subject, b.value->>1 FROM jsonb_each(?) AS b CROSS JOIN outcomes AS o
         ON o.subject = b.value->>0 AND o.id = unhex(b.value->>1, '-')`;
       for (const [n, id] of sql.exec(query, json).raw<[number, string]>()) counted.add(`${n}${id}`);
     },
@@ -245,11 +246,39 @@ const columnsOf = (
   first?.epoch ?? null,
   first?.time ?? arrived,
   first?.id ?? null,
+  encodeTotals(totals, metrics.numberOf),
   first === null ? null : encodeDimensions(first.dimensions),
   encodeVariants(variants),
-  encodeTotals(totals, metrics.numberOf),
   encodeTrusted(rest),
 ];
+
+/** The columns that every subject has, and those that few have: a value that is not there takes as long to read as any. */
+const usual = ["n", "subject", "variant", "epoch", "time", "event", "totals"] as const;
+const seldom = ["dimensions", "variants", "trusted"] as const;
+
+const insertOf = (columns: readonly string[]): string =>
+  `INSERT INTO subjects (${columns.join(", ")}) SELECT ${columns.map((_, place) => `value->>${place}`).join(", ")}
+   FROM jsonb_each(?)`;
+const insertUsual = insertOf(usual);
+const insertAny = insertOf([...usual, ...seldom]);
+
+const isUsual = (row: readonly unknown[]): boolean => {
+  for (let place = usual.length; place < row.length; place += 1) if (row[place] !== null) return false;
+  return true;
+};
+
+/** As many as a small table may hold: every batch writes to most of its pages, and the large one is written this seldom. */
+const newNamesMax = 32_768;
+
+/** Puts down the names of the subjects that have been written, those after the first number and up to the last. */
+const writeNames = (sql: SqlStorage, after: number, last: number): void => {
+  sql.exec("INSERT INTO new_names SELECT subject, n FROM subjects WHERE n > ? ORDER BY subject", after);
+  const { named } = sql.exec<{ named: number }>("SELECT named FROM ledger").one();
+  if (last - named < newNamesMax) return;
+  sql.exec("INSERT INTO names SELECT subject, n FROM new_names ORDER BY subject");
+  sql.exec("DELETE FROM new_names");
+  sql.exec("UPDATE ledger SET named = ?", last);
+};
 
 /**
  * Writes new and changed subjects; the numbers of the new ones.
@@ -266,10 +295,9 @@ export const writeSubjects = (
   const numbers = new Map<string, number>();
   const added: (readonly unknown[])[] = [];
   const updated: (readonly unknown[])[] = [];
-  let last = sql.exec<{ n: number }>("SELECT coalesce(max(n), 0) AS n FROM subjects").one().n;
-  for (const subject of [...changed.keys()].toSorted(byText)) {
-    const state = changed.get(subject);
-    if (state === undefined) continue;
+  const before = sql.exec<{ n: number }>("SELECT coalesce(max(n), 0) AS n FROM subjects").one().n;
+  let last = before;
+  for (const [subject, state] of changed) {
     const known = stored.get(subject);
     if (known !== undefined) {
       updated.push([known.n, ...columnsOf(state, metrics, arrived)]);
@@ -279,19 +307,16 @@ export const writeSubjects = (
     numbers.set(subject, last);
     added.push([last, subject, ...columnsOf(state, metrics, arrived)]);
   }
-  overRows(added, (json) => {
-    sql.exec(
-      `INSERT INTO subjects (n, subject, variant, epoch, time, event, dimensions, variants, totals, trusted)
-       SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8,
-         value->>9 FROM json_each(?)`,
-      json,
-    );
+  const isPlain = added.every(isUsual);
+  overRows(isPlain ? added.map((row) => row.slice(0, usual.length)) : added, (json) => {
+    sql.exec(isPlain ? insertUsual : insertAny, json);
   });
+  if (last > before) writeNames(sql, before, last);
   overRows(updated, (json) => {
     sql.exec(
       `UPDATE subjects SET variant = b.value->>1, epoch = b.value->>2, time = b.value->>3, event = b.value->>4,
-         dimensions = b.value->>5, variants = b.value->>6, totals = b.value->>7, trusted = b.value->>8
-       FROM (SELECT value FROM json_each(?)) AS b WHERE subjects.n = b.value->>0`,
+         totals = b.value->>5, dimensions = b.value->>6, variants = b.value->>7, trusted = b.value->>8
+       FROM (SELECT value FROM jsonb_each(?)) AS b WHERE subjects.n = b.value->>0`,
       json,
     );
   });
@@ -308,7 +333,7 @@ export const writeTotals = (
     subjects.map(({ n, state }) => [n, encodeTotals(state.totals, metrics.numberOf)]),
     (json) => {
       sql.exec(
-        `UPDATE subjects SET totals = b.value->>1 FROM (SELECT value FROM json_each(?)) AS b
+        `UPDATE subjects SET totals = b.value->>1 FROM (SELECT value FROM jsonb_each(?)) AS b
          WHERE subjects.n = b.value->>0`,
         json,
       );
@@ -332,7 +357,7 @@ export const writeOutcomes = (
     (json) => {
       sql.exec(
         `INSERT INTO outcomes (subject, id, metric, time, value)
-         SELECT value->>0, unhex(value->>1, '-'), value->>2, value->>3, value->>4 FROM json_each(?)`,
+         SELECT value->>0, unhex(value->>1, '-'), value->>2, value->>3, value->>4 FROM jsonb_each(?)`,
         json,
       );
     },
@@ -345,6 +370,12 @@ export const deleteSubjects = (sql: SqlStorage, numbers: readonly number[]): num
   overRows(numbers, (json) => {
     sql.exec("DELETE FROM outcomes WHERE subject IN (SELECT value FROM json_each(?))", json);
     outcomes += changes(sql);
+    for (const table of ["names", "new_names"])
+      sql.exec(
+        `DELETE FROM ${table} WHERE subject IN
+           (SELECT s.subject FROM json_each(?) AS b CROSS JOIN subjects AS s ON s.n = b.value)`,
+        json,
+      );
     sql.exec("DELETE FROM subjects WHERE n IN (SELECT value FROM json_each(?))", json);
   });
   return outcomes;
@@ -353,7 +384,7 @@ export const deleteSubjects = (sql: SqlStorage, numbers: readonly number[]): num
 /** Keeps Assignment events, each id once. */
 export const writeAssignments = (sql: SqlStorage, assignments: readonly AssignmentRow[]): void => {
   overRows(assignments, (json) => {
-    sql.exec("INSERT OR IGNORE INTO assignments SELECT unhex(value->>0, '-'), value->>1 FROM json_each(?)", json);
+    sql.exec("INSERT OR IGNORE INTO assignments SELECT unhex(value->>0, '-'), value->>1 FROM jsonb_each(?)", json);
   });
 };
 
@@ -373,7 +404,7 @@ export const addCounts = (sql: SqlStorage, { arms, unexposed }: CountChanges, me
     Array.from(unexposed, ([key, change]) => [metrics.numberOf(key), change]),
     (json) => {
       sql.exec(
-        `UPDATE metrics SET unexposed = unexposed + (b.value->>1) FROM (SELECT value FROM json_each(?)) AS b
+        `UPDATE metrics SET unexposed = unexposed + (b.value->>1) FROM (SELECT value FROM jsonb_each(?)) AS b
          WHERE metrics.n = b.value->>0`,
         json,
       );
@@ -383,7 +414,7 @@ export const addCounts = (sql: SqlStorage, { arms, unexposed }: CountChanges, me
     arms.map(({ epoch, variant, subjects, settled }) => [epoch, variant, subjects, settled]),
     (json) => {
       sql.exec(
-        `INSERT INTO arms SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each(?) WHERE true
+        `INSERT INTO arms SELECT value->>0, value->>1, value->>2, value->>3 FROM jsonb_each(?) WHERE true
          ON CONFLICT DO UPDATE SET subjects = subjects + excluded.subjects, settled = settled + excluded.settled`,
         json,
       );
@@ -395,7 +426,7 @@ export const addCounts = (sql: SqlStorage, { arms, unexposed }: CountChanges, me
     ),
     (json) => {
       sql.exec(
-        `INSERT INTO recent SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each(?) WHERE true
+        `INSERT INTO recent SELECT value->>0, value->>1, value->>2, value->>3 FROM jsonb_each(?) WHERE true
          ON CONFLICT DO UPDATE SET subjects = subjects + excluded.subjects`,
         json,
       );
@@ -418,7 +449,7 @@ export const addSlices = (sql: SqlStorage, { arms }: Pick<CountChanges, "arms">)
       .map(({ slice, epoch, variant, change }) => [slice, epoch, variant, change.subjects]),
     (json) => {
       sql.exec(
-        `INSERT INTO slices SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each(?) WHERE true
+        `INSERT INTO slices SELECT value->>0, value->>1, value->>2, value->>3 FROM jsonb_each(?) WHERE true
          ON CONFLICT DO UPDATE SET subjects = subjects + excluded.subjects`,
         json,
       );
@@ -432,7 +463,7 @@ export const addSlices = (sql: SqlStorage, { arms }: Pick<CountChanges, "arms">)
     totals.map(({ key }) => key),
     (json) => {
       const query = `SELECT t.slice, t.metric, t.epoch, t.variant, t.sum, t.sum_of_squares
-        FROM json_each(?) AS b CROSS JOIN totals AS t ON t.slice = b.value->>0 AND t.metric = b.value->>1
+        FROM jsonb_each(?) AS b CROSS JOIN totals AS t ON t.slice = b.value->>0 AND t.metric = b.value->>1
           AND t.epoch = b.value->>2 AND t.variant = b.value->>3`;
       for (const [slice, metric, epoch, variant, sum, squares] of sql
         .exec(query, json)
@@ -453,7 +484,7 @@ export const addSlices = (sql: SqlStorage, { arms }: Pick<CountChanges, "arms">)
     (json) => {
       sql.exec(
         `INSERT INTO totals SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6
-         FROM json_each(?) WHERE true
+         FROM jsonb_each(?) WHERE true
          ON CONFLICT DO UPDATE SET observed = observed + excluded.observed, sum = excluded.sum,
            sum_of_squares = excluded.sum_of_squares`,
         json,

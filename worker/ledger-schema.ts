@@ -2,7 +2,7 @@
 import type { ExperimentRef } from "../src/scope.ts";
 
 /** Raised with every change of the tables; a step from each older version then goes into {@link upgradeLedgerTables}. */
-export const ledgerSchemaVersion = 4;
+export const ledgerSchemaVersion = 5;
 
 const ledgerTable = `
   -- One row: what is counted as it arrives, and what of the work is under way.
@@ -27,7 +27,8 @@ const ledgerTable = `
     generation     INTEGER NOT NULL DEFAULT 0,   -- of the exposure ids
     specs          TEXT,                         -- how metrics are counted, as JSON; NULL: none is declared
     specs_revision INTEGER NOT NULL DEFAULT 0,
-    recounted      INTEGER                       -- totals are counted anew as far as this subject; NULL: all of them
+    recounted      INTEGER,                      -- totals are counted anew as far as this subject; NULL: all of them
+    named          INTEGER NOT NULL DEFAULT 0    -- the names of subjects up to this number are in names
   );
 `;
 
@@ -125,7 +126,7 @@ const otherTables = `
 const subjectTable = `
   CREATE TABLE subjects (
     n          INTEGER PRIMARY KEY,
-    subject    TEXT NOT NULL UNIQUE,
+    subject    TEXT NOT NULL,
     variant    TEXT,                  -- first exposure; NULL while only outcomes have arrived
     epoch      INTEGER,
     time       INTEGER,               -- of the first exposure; while there is none, when an outcome last arrived
@@ -139,6 +140,15 @@ const subjectTable = `
   CREATE INDEX waiting ON subjects (time) WHERE variant IS NULL;
 `;
 
+/**
+ * Which number a name has. Names come in no order, so each batch of them writes to nearly every page of a large index;
+ * into a small table they go first, and from there many at a time, in order, into the large one.
+ */
+const namesTables = `
+  CREATE TABLE names     (subject TEXT NOT NULL PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE TABLE new_names (subject TEXT NOT NULL PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
+`;
+
 /** What guardrails look at, kept up to date by every batch. A row a watch, of which an experiment has one at a time. */
 const watchesTable = `
   CREATE TABLE watches (
@@ -148,6 +158,8 @@ const watchesTable = `
     asked  INTEGER NOT NULL           -- when it was last asked for, to the hour, in ms since 1970
   ) WITHOUT ROWID;
 `;
+
+const lastSubject = "(SELECT coalesce(max(n), 0) FROM subjects_old)";
 
 /** From version 2, which took everybody for trusted. */
 const fromVersion2 = `
@@ -176,13 +188,15 @@ const fromVersion3 = `
   ${ledgerTable}
   ${subjectTable}
   ${otherTables}
+  ${namesTables}
   INSERT INTO ledger (schema_version, tenant, environment, experiment, shard, shards, target, received, last_received,
-    exposures, outcomes, crossovers, settled_before, generation, recounted)
+    exposures, outcomes, crossovers, settled_before, generation, recounted, named)
     SELECT ${ledgerSchemaVersion}, tenant, environment, experiment, 0, 1, 1, received, last_received,
-      exposures, outcomes, crossovers, settled_before, generation, 0 FROM ledger_old;
+      exposures, outcomes, crossovers, settled_before, generation, 0, ${lastSubject} FROM ledger_old;
   INSERT INTO subjects (n, subject, variant, epoch, time, event, variants, trusted)
     SELECT n, subject, variant, epoch, coalesce(time, (SELECT last_received FROM ledger)), event, variants, trusted
     FROM subjects_old;
+  INSERT INTO names SELECT subject, n FROM subjects ORDER BY subject;
   INSERT INTO arms SELECT epoch, variant, subjects, settled FROM arms_old;
   INSERT INTO looked SELECT epoch, variant, looked FROM arms_old WHERE looked <> 0;
   INSERT INTO recent SELECT * FROM recent_old;
@@ -198,6 +212,21 @@ const fromVersion3 = `
   DROP TABLE exposure_ids_0_old; DROP TABLE exposure_ids_1_old;
 `;
 
+/** From version 4, which had one index of names, in the table of subjects. */
+const fromVersion4 = `
+  ALTER TABLE subjects RENAME TO subjects_old;
+  DROP INDEX crossovers;
+  DROP INDEX waiting;
+  ALTER TABLE ledger ADD COLUMN named INTEGER NOT NULL DEFAULT 0;
+  ${subjectTable}
+  ${namesTables}
+  INSERT INTO subjects (n, subject, variant, epoch, time, event, dimensions, variants, totals, trusted)
+    SELECT n, subject, variant, epoch, time, event, dimensions, variants, totals, trusted FROM subjects_old;
+  INSERT INTO names SELECT subject, n FROM subjects ORDER BY subject;
+  UPDATE ledger SET schema_version = ${ledgerSchemaVersion}, named = ${lastSubject};
+  DROP TABLE subjects_old;
+`;
+
 /** True once a batch has been recorded. */
 export const hasLedgerTables = (sql: SqlStorage): boolean =>
   sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'ledger'").toArray().length > 0;
@@ -207,6 +236,10 @@ export const upgradeLedgerTables = (sql: SqlStorage): void => {
   if (!hasLedgerTables(sql)) return;
   const { schema_version: version } = sql.exec<{ schema_version: number }>("SELECT schema_version FROM ledger").one();
   if (version === ledgerSchemaVersion) return;
+  if (version === 4) {
+    sql.exec(fromVersion4);
+    return;
+  }
   if (version !== 2 && version !== 3)
     throw new Error(`ledger: the tables have version ${version}, this code knows ${ledgerSchemaVersion}`);
   if (version === 2) sql.exec(fromVersion2);
@@ -226,7 +259,7 @@ export const createLedgerTables = (
   { shard, shards }: ShardPlace,
 ): void => {
   if (hasLedgerTables(sql)) return;
-  sql.exec(`${ledgerTable} ${subjectTable} ${otherTables} ${watchesTable}`);
+  sql.exec(`${ledgerTable} ${subjectTable} ${namesTables} ${otherTables} ${watchesTable}`);
   sql.exec(
     "INSERT INTO ledger (schema_version, tenant, environment, experiment, shard, shards, target) VALUES (?, ?, ?, ?, ?, ?, ?)",
     ledgerSchemaVersion,

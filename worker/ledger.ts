@@ -298,10 +298,7 @@ export const openLedger = (storage: LedgerStorage, now: () => number): Ledger =>
     if (refKey(ledger) !== refKey(ref)) throw new TypeError(`ledger of ${refKey(ledger)}: a batch for ${refKey(ref)}`);
 
     const metrics = readMetricNumbers(sql);
-    const names = new Set<string>();
-    for (const row of exposures) names.add(row[1]);
-    for (const row of outcomes) names.add(row[1]);
-    const stored = readSubjects(sql, metrics, names);
+    const stored = readSubjects(sql, metrics, subjectsIn(exposures, outcomes));
 
     const { shard, target } = ledger;
     // One that is to leave and is still here is counted here: wherever it is, it is in one place.
@@ -633,6 +630,19 @@ export const openLedger = (storage: LedgerStorage, now: () => number): Ledger =>
     },
     tick: () => (hasLedgerTables(sql) ? inTransaction(() => tick(now())) : null),
   };
+};
+
+const subjectsIn = (exposures: readonly ExposureRow[], outcomes: readonly OutcomeRow[]): ReadonlySet<string> => {
+  const names = new Set<string>();
+  for (const rows of [exposures, outcomes]) {
+    // Outcomes of one subject mostly come together, and comparing two names costs less than looking one up.
+    let last: string | undefined;
+    for (const [, subject] of rows) {
+      if (subject !== last) names.add(subject);
+      last = subject;
+    }
+  }
+  return names;
 };
 
 const ownRows = (

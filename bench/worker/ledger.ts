@@ -53,7 +53,7 @@ export class RawObject extends DurableObject<Env> {
 
   insert(json: string): number {
     this.ctx.storage.sql.exec(
-      "INSERT OR IGNORE INTO rows SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?)",
+      "INSERT OR IGNORE INTO rows SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM jsonb_each(?)",
       json,
     );
     return this.ctx.storage.sql.exec<{ n: number }>("SELECT changes() AS n").one().n;

@@ -257,6 +257,25 @@ export const totalsFrom = (
 /** Says that there are values; what they come to is found when it is known from when to when they count. */
 const waiting: MetricState = { value: 0 };
 
+/** Outcomes of one subject, each event id once. Most have a few: they are looked through, which costs less than a set. */
+interface OwnOutcomes {
+  readonly rows: OutcomeRow[];
+  ids?: Set<string>;
+}
+
+const lookedThroughMax = 16;
+
+const hasOutcome = (own: OwnOutcomes, id: string): boolean => {
+  if (own.ids === undefined && own.rows.length < lookedThroughMax) return own.rows.some(([known]) => known === id);
+  own.ids ??= new Set(own.rows.map(([known]) => known));
+  return own.ids.has(id);
+};
+
+const addOutcome = (own: OwnOutcomes, outcome: OutcomeRow): void => {
+  own.rows.push(outcome);
+  own.ids?.add(outcome[0]);
+};
+
 /**
  * Folds a batch into what is known.
  *
@@ -283,17 +302,14 @@ export const accumulate = (
   }
 
   const outcomes: OutcomeRow[] = [];
-  const added = new Map<string, OutcomeRow[]>();
-  const seen = new Set<string>();
+  const added = new Map<string, OwnOutcomes>();
   for (const outcome of batch.outcomes) {
     const [id, subject] = outcome;
-    const key = `${id}${subject}`;
-    if (seen.has(key) || known.isCounted(outcome)) continue;
-    seen.add(key);
-    outcomes.push(outcome);
     const own = added.get(subject);
-    if (own === undefined) added.set(subject, [outcome]);
-    else own.push(outcome);
+    if ((own !== undefined && hasOutcome(own, id)) || known.isCounted(outcome)) continue;
+    outcomes.push(outcome);
+    if (own === undefined) added.set(subject, { rows: [outcome] });
+    else addOutcome(own, outcome);
   }
 
   // Those whose window moved: everything that was counted of them is folded anew.
@@ -312,20 +328,18 @@ export const accumulate = (
   }
   for (const [subject, own] of added) {
     const state = stateOf(subject);
-    states.set(subject, { ...state, totals: totalsFrom(state.first, own, specOf, state.totals) });
+    states.set(subject, { ...state, totals: totalsFrom(state.first, own.rows, specOf, state.totals) });
   }
 
   const changes = startChanges(known);
-  const subjects = new Map<string, SubjectState>();
   let crossovers = 0;
   for (const [subject, after] of states) {
     const before = known.subjects.get(subject) ?? newSubject;
     if (after.variants !== null && before.variants === null) crossovers += 1;
-    subjects.set(subject, after);
     countChange(changes, before, after, isTotalled(subject));
   }
   return {
-    subjects,
+    subjects: states,
     outcomes,
     arms: [...changes.arms.values()],
     unexposed: changes.unexposed,

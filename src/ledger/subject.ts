@@ -55,7 +55,26 @@ const variantsMax = limits.variants;
  * A metric is counted apart for each kind it arrives with: the sum of a yes and a 3.5 means nothing, and letting the
  * first kind win would make totals depend on the order. Names have no `:`, so the key is unambiguous.
  */
-export const metricKey = (metric: string, kind: MetricKind): string => `${kind}:${metric}`;
+export const metricKey = (metric: string, kind: MetricKind): string => {
+  const known = madeKeys[kind];
+  let key = known.get(metric);
+  if (key === undefined) {
+    // Names are the senders' to invent.
+    if (known.size >= madeKeysMax) known.clear();
+    key = `${kind}:${metric}`;
+    known.set(metric, key);
+  }
+  return key;
+};
+
+/** Keys that were made: every outcome asks for its key several times, and a text that is made anew is hashed anew. */
+const madeKeys: Readonly<Record<MetricKind, Map<string, string>>> = {
+  binary: new Map(),
+  count: new Map(),
+  continuous: new Map(),
+  duration: new Map(),
+};
+const madeKeysMax = 1_000;
 
 /** Under one event id two senders may say different things, so the variant decides too. */
 const isBefore = (a: VariantSeen, b: VariantSeen): boolean =>

@@ -186,6 +186,59 @@ test.each([
   },
 );
 
+/** The table of subjects as version 4 had it, word for word, with the rows of the present one. */
+const asVersion4 = `
+  ALTER TABLE subjects RENAME TO subjects_new;
+  DROP INDEX crossovers;
+  DROP INDEX waiting;
+  CREATE TABLE subjects (
+    n          INTEGER PRIMARY KEY,
+    subject    TEXT NOT NULL UNIQUE,
+    variant    TEXT,                  -- first exposure; NULL while only outcomes have arrived
+    epoch      INTEGER,
+    time       INTEGER,               -- of the first exposure; while there is none, when an outcome last arrived
+    event      TEXT,
+    dimensions TEXT,                  -- ["name=value", …] at the first exposure
+    variants   TEXT,                  -- of a crossover only: [[variant, time, event], …], earliest first
+    totals     TEXT,                  -- {metric number: total, …}
+    trusted    TEXT                   -- [variant, epoch, time, event] by a server's key, or []; NULL: as above
+  );
+  CREATE INDEX crossovers ON subjects (n) WHERE variants IS NOT NULL;
+  CREATE INDEX waiting ON subjects (time) WHERE variant IS NULL;
+  INSERT INTO subjects SELECT * FROM subjects_new;
+  DROP TABLE subjects_new; DROP TABLE names; DROP TABLE new_names;
+  ALTER TABLE ledger DROP COLUMN named;
+  UPDATE ledger SET schema_version = 4;
+`;
+
+test("a ledger of version 4 knows its subjects by their names, and goes on", async () => {
+  const ref = newRef();
+  await runInDurableObject(stubOf(ref), (_object, { storage }) => {
+    const batch = {
+      ref,
+      exposures: [shown(1, "a", "control"), shown(2, "b", "treatment"), shown(3, "b", "control", noon + 1)],
+      outcomes: [measured(4, "a", "m", 3), measured(5, "waits", "m", 8)],
+      assignments: [],
+    };
+    const before = openLedger(storage, () => noon);
+    before.record(batch);
+    const counted = countsOf(before);
+    storage.sql.exec(asVersion4);
+    const ledger = openLedger(storage, () => noon);
+    expect(countsOf(ledger)).toEqual(counted);
+    ledger.record(batch);
+    expect(countsOf(ledger)).toEqual({ ...counted, received: 10 });
+    ledger.record({ ...batch, exposures: [shown(6, "waits", "control")], outcomes: [measured(7, "new", "m", 1)] });
+    expect(countsOf(ledger)).toMatchObject({
+      arms: [
+        { variant: "control", subjects: 2 },
+        { variant: "treatment", subjects: 1 },
+      ],
+      metrics: [{ unexposed: 1, arms: [{ variant: "control", sum: "11" }] }],
+    });
+  });
+});
+
 test("other definitions are counted anew, part by part, while events go on arriving", async () => {
   const ref = newRef();
   await runInDurableObject(stubOf(ref), (_object, { storage }) => {

@@ -120,6 +120,46 @@ describe("ledger object", () => {
     expect(setCounts(await stub.counts())).toEqual(referenceCounts({ exposures, outcomes }));
   });
 
+  test("so many subjects that their names move into the large table: each is known, wherever its name is", async () => {
+    const ref = newRef();
+    const [parts, size] = [5, 9_000];
+    const batches = Array.from({ length: parts }, (_, part) => {
+      const numbers = Array.from({ length: size }, (_none, n) => part * size + n);
+      return batchOf(ref, {
+        exposures: numbers.map((n) => shown(n, `s${(n * 7_919) % (parts * size)}`, n % 2 === 0 ? "a" : "b", noon + n)),
+      });
+    });
+    await withLedger(ref, (ledger, _clock, { storage }) => {
+      for (const batch of batches) ledger.record(batch);
+      const names = ["names", "new_names"].map(
+        (table) => storage.sql.exec<{ n: number }>(`SELECT count(*) AS n FROM ${table}`).one().n,
+      );
+      expect(names).toEqual([36_000, 9_000]);
+      const before = countsOf(ledger);
+      expect(before.arms.map(({ subjects }) => subjects)).toEqual([22_500, 22_500]);
+      // The other arm, later: whoever is not found would be a new subject there instead of a crossover.
+      const crossed = (of: (typeof batches)[number]) => of.exposures.slice(0, 1_000);
+      for (const batch of [batches[0], batches[4]]) {
+        if (batch === undefined) throw new TypeError("there are five batches");
+        ledger.record(
+          batchOf(ref, {
+            exposures: crossed(batch).map(([id, subject, variant, epoch, time]) => [
+              id.replace("-7000-", "-7001-"),
+              subject,
+              variant === "a" ? "b" : "a",
+              epoch,
+              time + 1_000_000,
+            ]),
+          }),
+        );
+      }
+      expect(countsOf(ledger)).toMatchObject({ arms: before.arms, crossovers: 2_000, exposures: 47_000 });
+      expect(
+        storage.sql.exec("SELECT 1 FROM names AS k JOIN subjects AS s USING (subject) WHERE k.n <> s.n").toArray(),
+      ).toEqual([]);
+    });
+  });
+
   test("a batch that fails half-way leaves nothing", async () => {
     const ref = newRef();
     const good = batchOf(ref, { exposures: [shown(1, "a", "control")], outcomes: [measured(1, "a", "m", 1)] });
