@@ -29,8 +29,8 @@ export class LedgerObject extends Counted {
 }
 
 const Rows = v.object({
-  exposures: v.array(v.custom<ExposureRow>(Array.isArray)),
-  outcomes: v.array(v.custom<OutcomeRow>(Array.isArray)),
+  exposures: v.custom<ExposureRow[]>(Array.isArray),
+  outcomes: v.custom<OutcomeRow[]>(Array.isArray),
 });
 
 interface Env {
