@@ -217,6 +217,12 @@ const GuardrailSchema = v.pipe(
   ),
   v.check(({ kind, cap }) => kind === "binary" || cap !== undefined, "a cap beside every kind but binary"),
   v.check(({ kind, cap }) => kind !== "binary" || cap === undefined, "no cap beside the kind binary"),
+  // A mean of values that are cut there cannot be beyond it: the guardrail would never act.
+  v.check(
+    ({ cap, maximum, maximumIncrease, relative }) =>
+      cap === undefined || relative === true || cap > (maximum ?? maximumIncrease ?? 0),
+    "a cap above the bound: values are cut at the cap, so their mean cannot be beyond it",
+  ),
 );
 
 /** Signals that a rule may stop an experiment on: those of tests that may be looked at at any time, and no others. */

@@ -34,15 +34,19 @@ const wordsOf = (verdict: GuardrailVerdict, control: string): string => {
   const { variant, estimate, lower, upper, reason } = decisive;
   const what = `${guardrail.metric} in ${variant}`;
   if (lower === null || upper === null) return `${what}: ${reason ?? "nothing can be said yet"}`;
+  const cut =
+    decisive.cut === 0
+      ? ""
+      : ` (${decisive.cut} of its subjects are beyond the cap and count as ${guardrail.cap ?? ""})`;
   const seen = estimate === null || !Number.isFinite(estimate) ? "beyond all measure" : short(estimate);
   const range = `${seen}${unitOf(verdict, control)}`;
   switch (verdict.verdict) {
     case "violated":
-      return `${what} is ${range}, at least ${short(lower)} at any look: beyond ${bound}`;
+      return `${what} is ${range}, at least ${short(lower)} at any look: beyond ${bound}${cut}`;
     case "safe":
-      return `${what} is ${range}, at most ${short(upper)} at any look: within ${bound}`;
+      return `${what} is ${range}, at most ${short(upper)} at any look: within ${bound}${cut}`;
     case "inconclusive":
-      return `${what} is ${range}, between ${short(lower)} and ${Number.isFinite(upper) ? short(upper) : "anything"} at any look: not known to be within ${bound}`;
+      return `${what} is ${range}, between ${short(lower)} and ${Number.isFinite(upper) ? short(upper) : "anything"} at any look: not known to be within ${bound}${cut}`;
     default:
       return verdict.verdict satisfies never;
   }
@@ -73,6 +77,7 @@ const readingOf = (verdict: GuardrailVerdict, control: string): GuardrailReading
       upper: finite(decisive?.upper ?? null),
       bound,
       subjects: decisive?.subjects ?? 0,
+      cut: decisive?.cut ?? 0,
       method: decisive?.method ?? null,
       alpha: guardrailAlpha,
       controlBreaks: verdict.controlBreaks,
@@ -104,6 +109,9 @@ export const guardrailReadings = (
     planned: livePlan(state).arms,
     control,
     sampleRatioHolds,
+    excluding: new Set(
+      (configuration.metrics ?? []).filter(({ missing }) => missing === "exclude").map(({ name }) => name),
+    ),
     ...(plannedSubjects === undefined ? {} : { plannedSubjects }),
   }).map((verdict) => readingOf(verdict, control));
 };

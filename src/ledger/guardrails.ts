@@ -44,6 +44,8 @@ export interface ArmVerdict {
   readonly lower: number | null;
   readonly upper: number | null;
   readonly method: "exact" | "sequence" | null;
+  /** Subjects whose value is beyond the cap and counts as the cap: what is bounded is the mean of cut values. */
+  readonly cut: number;
   /** Why there are no limits. */
   readonly reason?: string;
 }
@@ -70,6 +72,8 @@ export interface GuardrailsInput {
   readonly control: string;
   /** Subjects of the plan, at which the sequences are tightest. Default 5,000. */
   readonly plannedSubjects?: number;
+  /** Metrics that declare `missing: exclude`: a subject without a value is not in their mean, and is 0 in all others'. */
+  readonly excluding?: ReadonlySet<string>;
   /** Whether the sample ratio is as planned: the exact test of a relative increase rests on it. */
   readonly sampleRatioHolds?: boolean;
 }
@@ -91,17 +95,25 @@ interface Arm {
   readonly share: number;
   readonly proportion: Proportion;
   readonly moments: SampleMoments;
+  readonly cut: number;
 }
 
-const armOf = (counted: WatchedArm | undefined, { variant, share }: PlannedArm, place: number): Arm => {
+const armOf = (
+  counted: WatchedArm | undefined,
+  { variant, share }: PlannedArm,
+  place: number,
+  excludes: boolean,
+): Arm => {
   const subjects = counted?.subjects ?? 0;
   const total = counted?.totals[place];
+  const measured = excludes ? (total?.observed ?? 0) : subjects;
   const [sum, squares] = [parseDecimal(total?.sum ?? "0"), parseDecimal(total?.sumOfSquares ?? "0")];
   return {
     variant,
     share,
     proportion: { successes: decimalNumber(sum), subjects },
-    moments: { subjects, ...momentsOf(subjects, sum, squares) },
+    moments: { subjects: measured, ...momentsOf(measured, sum, squares) },
+    cut: total?.cut ?? 0,
   };
 };
 
@@ -238,27 +250,26 @@ const meanIncrease = (variant: Arm, control: Arm, { relative, cap }: Guardrail, 
   return { estimate: ratio - 1, limits: shifted(ratioLimits(ratio, limitsAt), -1), method: "sequence" };
 };
 
-const verdictOf = (variant: string, subjects: number, reading: Reading, bound: number): ArmVerdict => {
+const verdictOf = ({ variant, proportion: { subjects }, cut }: Arm, reading: Reading, bound: number): ArmVerdict => {
   if ("reason" in reading) {
     const { estimate, reason } = reading;
-    return { variant, verdict: "inconclusive", subjects, estimate, lower: null, upper: null, method: null, reason };
+    return {
+      variant,
+      verdict: "inconclusive",
+      subjects,
+      estimate,
+      lower: null,
+      upper: null,
+      method: null,
+      cut,
+      reason,
+    };
   }
   const { estimate, limits, method } = reading;
   const { lower, upper } = limits;
   const verdict = lower > bound ? "violated" : upper <= bound ? "safe" : "inconclusive";
-  return { variant, verdict, subjects, estimate, lower, upper, method };
+  return { variant, verdict, subjects, estimate, lower, upper, method, cut };
 };
-
-const tooSmall = (variant: string, subjects: number, minimum: number, smallest: number): ArmVerdict => ({
-  variant,
-  verdict: "inconclusive",
-  subjects,
-  estimate: null,
-  lower: null,
-  upper: null,
-  method: null,
-  reason: `${smallest} of the ${minimum} subjects that an arm needs`,
-});
 
 const judge = (input: GuardrailsInput, metrics: readonly WatchedMetric[], index: number): GuardrailVerdict => {
   const guardrail = input.guardrails[index];
@@ -266,7 +277,8 @@ const judge = (input: GuardrailsInput, metrics: readonly WatchedMetric[], index:
   const { metric, kind, cap, maximum, maximumIncrease, minimumSample } = guardrail;
   const place = metrics.findIndex((one) => one.metric === metric && one.kind === kind && one.cap === cap);
   const counted = new Map(input.counts.arms.map((arm) => [arm.variant, arm]));
-  const arms = input.planned.map((arm) => armOf(counted.get(arm.variant), arm, place));
+  const excludes = kind !== "binary" && input.excluding?.has(metric) === true;
+  const arms = input.planned.map((arm) => armOf(counted.get(arm.variant), arm, place, excludes));
   const control = arms.find((arm) => arm.variant === input.control);
   if (control === undefined) throw new TypeError("guardrail: control is not among the arms");
   const bound = maximum ?? maximumIncrease;
@@ -276,14 +288,15 @@ const judge = (input: GuardrailsInput, metrics: readonly WatchedMetric[], index:
   const verdicts = treatments.map((arm) => {
     const { subjects } = arm.proportion;
     const smallest = maximum === undefined ? Math.min(subjects, control.proportion.subjects) : subjects;
-    if (smallest < minimumSample) return tooSmall(arm.variant, subjects, minimumSample, smallest);
-    const reading =
-      maximum !== undefined
+    const tooSmall = smallest < minimumSample;
+    const reading: Reading = tooSmall
+      ? { estimate: null, reason: `${smallest} of the ${minimumSample} subjects that an arm needs` }
+      : maximum !== undefined
         ? levelReading(arm, guardrail, input.plannedSubjects)
         : kind === "binary"
           ? rateIncrease(arm, control, guardrail, input)
           : meanIncrease(arm, control, guardrail, input);
-    return verdictOf(arm.variant, subjects, reading, bound);
+    return verdictOf(arm, reading, bound);
   });
   const violated = verdicts
     .filter(({ verdict }) => verdict === "violated")

@@ -37,7 +37,15 @@ const WatchedArmSchema = v.object({
   variant: v.string(),
   subjects: v.number(),
   /** In the order of the watched metrics; sums are exact decimals as text. */
-  totals: v.array(v.object({ observed: v.number(), sum: v.string(), sumOfSquares: v.string() })),
+  totals: v.array(
+    v.object({
+      observed: v.number(),
+      sum: v.string(),
+      sumOfSquares: v.string(),
+      /** Subjects whose value is beyond the cap and counts as the cap. */
+      cut: v.optional(v.number(), 0),
+    }),
+  ),
 });
 export type WatchedArm = v.InferOutput<typeof WatchedArmSchema>;
 
@@ -46,14 +54,18 @@ export type WatchCounts = v.InferOutput<typeof WatchCountsSchema>;
 
 export const noWatchCounts: WatchCounts = { arms: [] };
 
+/** Rises with what is counted: stored counts of an older shape are of another watch, and are counted anew. */
+const shape = 2;
+
 /** One watch for each epoch, start and list of metrics. */
 export const watchKey = ({ epoch, since, metrics }: Watch): string =>
-  JSON.stringify([epoch, since, metrics.map(({ metric, kind, cap }) => [metric, kind, cap ?? null])]);
+  JSON.stringify([shape, epoch, since, metrics.map(({ metric, kind, cap }) => [metric, kind, cap ?? null])]);
 
 interface Tally {
   observed: number;
   sum: Decimal;
   sumOfSquares: Decimal;
+  cut: number;
 }
 
 interface ArmTally {
@@ -63,7 +75,7 @@ interface ArmTally {
 
 const emptyTally = (metrics: number): ArmTally => ({
   subjects: 0,
-  totals: Array.from({ length: metrics }, () => ({ observed: 0, sum: 0, sumOfSquares: 0 })),
+  totals: Array.from({ length: metrics }, () => ({ observed: 0, sum: 0, sumOfSquares: 0, cut: 0 })),
 });
 
 const cappedDecimal = (total: Decimal, cap: number | undefined): Decimal => {
@@ -93,8 +105,9 @@ export const foldWatch = ({ epoch, since, metrics }: Watch, known: WatchCounts =
       variant,
       {
         subjects,
-        totals: totals.map(({ observed, sum, sumOfSquares }) => ({
+        totals: totals.map(({ observed, sum, sumOfSquares, cut }) => ({
           observed,
+          cut,
           sum: parseDecimal(sum),
           sumOfSquares: parseDecimal(sumOfSquares),
         })),
@@ -115,8 +128,11 @@ export const foldWatch = ({ epoch, since, metrics }: Watch, known: WatchCounts =
       const raw = state.totals.get(key);
       const tally = arm.totals[place];
       if (raw === undefined || tally === undefined) continue;
-      const total = cappedDecimal(wholeValue(raw), metrics[place]?.cap);
+      const whole = wholeValue(raw);
+      const total = cappedDecimal(whole, metrics[place]?.cap);
       tally.observed += sign;
+      // The same object where nothing was cut.
+      if (total !== whole) tally.cut += sign;
       tally.sum = combine(tally.sum, total);
       tally.sumOfSquares = combine(tally.sumOfSquares, squareDecimal(total));
     }
@@ -133,8 +149,9 @@ export const foldWatch = ({ epoch, since, metrics }: Watch, known: WatchCounts =
         .map(([variant, { subjects, totals }]) => ({
           variant,
           subjects,
-          totals: totals.map(({ observed, sum, sumOfSquares }) => ({
+          totals: totals.map(({ observed, sum, sumOfSquares, cut }) => ({
             observed,
+            cut,
             sum: decimalText(sum),
             sumOfSquares: decimalText(sumOfSquares),
           })),
@@ -161,6 +178,7 @@ export const mergeWatchCounts = (parts: readonly WatchCounts[]): WatchCounts => 
             decimalText(totals.reduce<Decimal>((sum, total) => addDecimals(sum, parseDecimal(read(total))), 0));
           return {
             observed: totals.reduce((sum, { observed }) => sum + observed, 0),
+            cut: totals.reduce((sum, { cut }) => sum + cut, 0),
             sum: addUp((total) => total.sum),
             sumOfSquares: addUp((total) => total.sumOfSquares),
           };

@@ -26,7 +26,7 @@ const binaryCounts = (arms: Arms): WatchCounts => ({
   arms: Object.entries(arms).map(([variant, [subjects, events]]) => ({
     variant,
     subjects,
-    totals: [{ observed: events, sum: String(events), sumOfSquares: String(events) }],
+    totals: [{ observed: events, sum: String(events), sumOfSquares: String(events), cut: 0 }],
   })),
 });
 
@@ -159,6 +159,7 @@ describe("means", () => {
           observed: subjects,
           sum: String(subjects * mean),
           sumOfSquares: String(subjects * (mean ** 2 + 1)),
+          cut: 0,
         },
       ],
     })),
@@ -187,6 +188,36 @@ describe("means", () => {
     expect(of(maximum, { treatment: [2_000, 4] }).verdict).toBe("violated");
     expect(of(maximum, { treatment: [2_000, 2] }).verdict).toBe("safe");
     expect(of(maximum, { control: [2_000, 4], treatment: [2_000, 4] }).controlBreaks).toBe(true);
+  });
+
+  test("of a metric that leaves out who has no value are over those who have one", () => {
+    const maximum: Written = { metric: "latency", kind: "continuous", cap: 60, maximum: 3 };
+    // 2,000 of 8,000 subjects were measured, at a mean of 4: over all of them it would be 1.
+    const measured = means({ treatment: [2_000, 4] });
+    const counts = { arms: measured.arms.map((arm) => ({ ...arm, subjects: 8_000 })) };
+    expect(judge(maximum, {}, { counts }).verdict).toBe("safe");
+    const { verdict, decisive } = judge(maximum, {}, { counts, excluding: new Set(["latency"]) });
+    expect([verdict, decisive?.estimate, decisive?.subjects]).toEqual(["violated", 4, 8_000]);
+    // Too few of them are measured for a sequence, however many are exposed.
+    const few = { arms: means({ treatment: [900, 4] }).arms.map((arm) => ({ ...arm, subjects: 8_000 })) };
+    const unsure = judge(maximum, {}, { counts: few, excluding: new Set(["latency"]) });
+    expect([unsure.verdict, unsure.decisive?.reason]).toEqual(["inconclusive", expect.stringContaining("1000")]);
+  });
+
+  test("say how many values were cut at the cap", () => {
+    const [arm] = means({ treatment: [2_000, 4] }).arms;
+    const counts = {
+      arms: arm === undefined ? [] : [{ ...arm, totals: arm.totals.map((total) => ({ ...total, cut: 7 })) }],
+    };
+    expect(judge({ metric: "latency", kind: "continuous", cap: 60, maximum: 3 }, {}, { counts }).decisive?.cut).toBe(7);
+  });
+
+  test.each([
+    { metric: "latency", kind: "continuous", cap: 3, maximum: 3 },
+    { metric: "latency", kind: "duration", cap: 100, maximumIncrease: 200 },
+  ] as const)("that could never be beyond their bound are refused: $cap under it", (written) => {
+    expect(() => parse([written])).toThrow("a cap above the bound");
+    expect(parse([{ ...written, cap: 201 }])).toHaveLength(1);
   });
 });
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { accumulate } from "../../src/ledger/accumulate.ts";
 import type { ExposureRow, OutcomeRow } from "../../src/ledger/batch.ts";
 import { addDecimals, type Decimal, decimalOf, decimalText, squareDecimal } from "../../src/ledger/decimal.ts";
-import { noSpecs, specLookUp } from "../../src/ledger/metric-spec.ts";
+import { type MetricSpecs, metricSpecs, noSpecs, specLookUp } from "../../src/ledger/metric-spec.ts";
 import { decodeTrusted, encodeTrusted } from "../../src/ledger/stored-subject.ts";
 import { metricKey, newSubject, type SubjectState, trustedFirst } from "../../src/ledger/subject.ts";
 import { foldWatch, mergeWatchCounts, type Watch, type WatchCounts, watchKey } from "../../src/ledger/watch.ts";
@@ -67,6 +67,10 @@ const reference = (all: Batches): WatchCounts => {
     const sum = metric === "error" ? 1 : Number(decimalText(own.map(decimalOf).reduce<Decimal>(addDecimals, 0)));
     return Math.min(sum, cap ?? Infinity);
   };
+  const isCut = (subject: string, metric: Watch["metrics"][number]): boolean => {
+    const { cap: _cap, ...whole } = metric;
+    return totalOf(subject, metric) !== totalOf(subject, whole);
+  };
   const text = (numbers: readonly number[], map: (value: Decimal) => Decimal = (value) => value): string =>
     decimalText(numbers.map((value) => map(decimalOf(value))).reduce<Decimal>(addDecimals, 0));
   return {
@@ -77,14 +81,19 @@ const reference = (all: Batches): WatchCounts => {
         subjects: subjects.length,
         totals: watch.metrics.map((metric) => {
           const own = subjects.flatMap(({ subject }) => totalOf(subject, metric) ?? []);
-          return { observed: own.length, sum: text(own), sumOfSquares: text(own, squareDecimal) };
+          const cut = subjects.filter(({ subject }) => isCut(subject, metric)).length;
+          return { observed: own.length, cut, sum: text(own), sumOfSquares: text(own, squareDecimal) };
         }),
       })),
   };
 };
 
 /** As the ledger does it: a batch at a time, states and counts through their stored form. */
-const followed = (all: Batches): { counts: WatchCounts; subjects: ReadonlyMap<string, SubjectState> } => {
+const followed = (
+  all: Batches,
+  watched = watch,
+  specs: MetricSpecs = noSpecs,
+): { counts: WatchCounts; subjects: ReadonlyMap<string, SubjectState> } => {
   const subjects = new Map<string, SubjectState>();
   const counted = new Map<string, OutcomeRow[]>();
   let counts: WatchCounts = { arms: [] };
@@ -95,13 +104,13 @@ const followed = (all: Batches): { counts: WatchCounts; subjects: ReadonlyMap<st
         isCounted: ([id, subject]) => counted.get(subject)?.some(([known]) => known === id) === true,
         outcomesOf: (names) => new Map(names.map((name) => [name, counted.get(name) ?? []])),
         settledBefore: 0,
-        specOf: specLookUp(noSpecs),
+        specOf: specLookUp(specs),
         products: [],
         slicing: { daysBefore: 0 },
       },
       batch,
     );
-    const fold = foldWatch(watch, counts);
+    const fold = foldWatch(watched, counts);
     for (const [subject, after] of folded.subjects) {
       fold.observe(subjects.get(subject) ?? newSubject, after);
       const { trusted: _trusted, ...rest } = after;
@@ -152,6 +161,39 @@ describe("what guardrails look at", () => {
       }),
       { numRuns: 200 },
     );
+  });
+
+  test.each([
+    { aggregate: "mean", values: [2, 9, 4], value: "5", cut: 0 },
+    { aggregate: "max", values: [2, 90, 4], value: "50", cut: 1 },
+    { aggregate: "last", values: [2, 9, 4], value: "4", cut: 0 },
+    { aggregate: "sum", values: [20, 20, 30], value: "50", cut: 1 },
+    { aggregate: "last", values: [2, 9, -90], value: "-50", cut: 1 },
+  ] as const)("of a $aggregate is the one value of a subject, within the cap: $values → $value", (given) => {
+    const metrics = [{ metric: "latency", kind: "continuous" as const, cap: 50 }];
+    const specs = metricSpecs(1, [{ name: "latency", kind: "continuous", aggregate: given.aggregate }]);
+    const exposed: ExposureRow = [idOf(1), "user-1", "treatment", 2, 1_000];
+    const told = given.values.map((value, n): OutcomeRow => [
+      idOf(n + 2),
+      "user-1",
+      "latency",
+      "continuous",
+      1_100 + n,
+      value,
+    ]);
+    // One batch at a time: what was counted of the subject before is taken back each time.
+    for (const order of [told, told.toReversed()]) {
+      const all = [{ exposures: [exposed], outcomes: [] }, ...order.map((row) => ({ exposures: [], outcomes: [row] }))];
+      const { counts } = followed(all, { ...watch, metrics }, specs);
+      const square = decimalText(squareDecimal(decimalOf(Number(given.value))));
+      expect(counts.arms).toEqual([
+        {
+          variant: "treatment",
+          subjects: 1,
+          totals: [{ observed: 1, sum: given.value, sumOfSquares: square, cut: given.cut }],
+        },
+      ]);
+    }
   });
 
   test("does not include what a browser's key made up, and a browser moves nobody", () => {
