@@ -112,6 +112,8 @@ export interface Experiments {
   exposed(assignment: Assignment, subjectId: string): void;
   /** Records that the implementation of the assigned variant failed; `fallback` names what was served instead. */
   failed(assignment: Assignment, subjectId: string, error: unknown, fallback?: string): void;
+  /** Where the rules come from. */
+  readonly rules: RuleSource;
   /** What holds the events; absent without a sink. */
   readonly buffer?: EventBuffer;
   /** Sends what is buffered. True when all of it has arrived. Never rejects. */
@@ -210,6 +212,7 @@ export const createExperiments = (options: ExperimentsOptions): Experiments => {
     trial: (experiment, implementations, trialOptions) => createTrial(parts, experiment, implementations, trialOptions),
 
     record: (event) => recorder?.record(event) ?? false,
+    rules,
     ...(buffer && { buffer }),
 
     outcome(input) {

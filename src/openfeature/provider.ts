@@ -8,9 +8,10 @@ import {
 import type { Assignment } from "../evaluation/assign.ts";
 import type { Experiments } from "../evaluation/experiments.ts";
 import { attributesOf, flagMetadata, type FlagType, resolveFlag } from "./flag.ts";
+import { type RulesEvent, type WatchOptions, watchRules } from "./watch.ts";
 
-export interface ProviderOptions {
-  readonly experiments: Pick<Experiments, "assign" | "exposed" | "outcome" | "ready" | "flush">;
+export interface ProviderOptions extends Pick<WatchOptions, "watchMs" | "startTimer" | "now"> {
+  readonly experiments: Pick<Experiments, "assign" | "exposed" | "outcome" | "ready" | "flush" | "rules">;
   /**
    * When evaluating a flag exposes its subject. `onEvaluation` (the default): whoever asks for a value is about to use it.
    * `explicit`: when the application says so, by `experiments.expose`.
@@ -41,7 +42,12 @@ const details = (assignment: Assignment) => ({
   flagMetadata: flagMetadata(assignment),
 });
 
-export const createProviderCore = ({ experiments, exposure = "onEvaluation" }: ProviderOptions): ProviderCore => {
+/** @param emit hears of changes of the rules between `initialize` and `onClose` */
+export const createProviderCore = (
+  { experiments, exposure = "onEvaluation", ...timing }: ProviderOptions,
+  emit: (event: RulesEvent) => void,
+): ProviderCore => {
+  const watch = watchRules({ ...timing, rules: experiments.rules, emit });
   function resolve<T>(
     type: FlagType,
     flagKey: string,
@@ -58,6 +64,7 @@ export const createProviderCore = ({ experiments, exposure = "onEvaluation" }: P
     const { targetingKey = "" } = context;
     const assignment = experiments.assign(flagKey, targetingKey, attributesOf(context));
     const resolved = resolveFlag(assignment, type);
+    watch.look();
     if ("errorCode" in resolved) {
       const { errorCode, errorMessage } = resolved;
       return { value: defaultValue, reason: "ERROR", errorCode: codes[errorCode], errorMessage };
@@ -69,10 +76,12 @@ export const createProviderCore = ({ experiments, exposure = "onEvaluation" }: P
   return {
     async initialize() {
       const { state, error } = await experiments.ready();
-      // The SDK tells its listeners. Evaluation works by whatever arrives later.
+      watch.begin();
+      // The SDK tells its listeners. Evaluation works by whatever arrives later, and then they are told of that.
       if (state === "empty") throw new Error(error ?? "no rules have been loaded");
     },
     async onClose() {
+      watch.end();
       await experiments.flush();
     },
     /** A tracked event is an outcome: a number with a value, and otherwise that it happened. */

@@ -1,5 +1,5 @@
 /** `proviso/openfeature/web`: a provider for `@openfeature/web-sdk`. Each flag is an experiment. */
-import type { JsonValue, Provider } from "@openfeature/web-sdk";
+import { type JsonValue, OpenFeatureEventEmitter, type Provider, ProviderEvents } from "@openfeature/web-sdk";
 import { createProviderCore, type ProviderOptions } from "./provider.ts";
 
 export type { ProviderOptions } from "./provider.ts";
@@ -13,9 +13,25 @@ export type { ProviderOptions } from "./provider.ts";
  * OpenFeature.getClient().getBooleanValue("checkout-redesign", false);
  */
 export const provisoWebProvider = (options: ProviderOptions): Provider => {
-  const core = createProviderCore(options);
+  const events = new OpenFeatureEventEmitter();
+  const core = createProviderCore(options, (event) => {
+    switch (event.type) {
+      case "PROVIDER_READY":
+        return events.emit(ProviderEvents.Ready, { message: event.message });
+      case "PROVIDER_STALE":
+        return events.emit(ProviderEvents.Stale, { message: event.message });
+      case "PROVIDER_CONFIGURATION_CHANGED":
+        return events.emit(ProviderEvents.ConfigurationChanged, {
+          message: event.message,
+          flagsChanged: [...event.flagsChanged],
+        });
+      default:
+        return event satisfies never;
+    }
+  });
   return {
     metadata: { name: "proviso" },
+    events,
     runsOn: "client",
     initialize: () => core.initialize(),
     onClose: () => core.onClose(),

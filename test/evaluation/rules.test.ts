@@ -1,38 +1,9 @@
 import { describe, expect, test } from "vitest";
 import type { ExperimentRule, RuleSet } from "../../src/evaluation/rule-set.ts";
 import { assignFrom, httpRules, staticRules, type HttpRulesOptions } from "../../src/evaluation/rules.ts";
-import type { FetchRequest, Fetcher } from "../../src/fetcher.ts";
 import { manualClock, settle } from "../events/clock.ts";
 import { rule, ruleSet, subjectFor } from "./fixtures.ts";
-
-const response = (status: number, body: string, headers: Record<string, string> = {}): Response =>
-  new Response(status === 304 ? null : body, { status, headers });
-
-/** A server of rules that answers as it is told, and keeps what it was asked. */
-const rulesServer = (first: RuleSet) => {
-  let current: { readonly body: string; readonly etag: string } = { body: JSON.stringify(first), etag: '"1"' };
-  let revision = 1;
-  const requests: { url: string; request: FetchRequest }[] = [];
-  let answer: (() => Promise<Response>) | undefined;
-  const fetch: Fetcher = (url, request) => {
-    requests.push({ url, request });
-    if (answer !== undefined) return answer();
-    const { body, etag } = current;
-    const known = request.headers["if-none-match"] === etag;
-    return Promise.resolve(known ? response(304, "", { etag }) : response(200, body, { etag }));
-  };
-  return {
-    fetch,
-    requests,
-    publish(next: RuleSet) {
-      revision += 1;
-      current = { body: JSON.stringify(next), etag: `"${revision}"` };
-    },
-    answerWith(next: (() => Promise<Response>) | undefined) {
-      answer = next;
-    },
-  };
-};
+import { response, rulesServer } from "./rules-server.ts";
 
 const setup = (first: RuleSet = ruleSet(rule()), options: Partial<HttpRulesOptions> = {}) => {
   const server = rulesServer(first);
