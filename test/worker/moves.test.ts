@@ -115,8 +115,9 @@ test("a thousand experiments go round all stores and come back the same", { time
       const ref = { ...scope, experiment: `exp-${index}` };
       const store = await retold(story, ref);
       refs.push(ref);
-      digests.set(ref.experiment, sha256Hex(await textOf(store, ref)));
-      const { written } = await importExperiment(first, bare(exportExperiment(store, ref)));
+      const text = await textOf(store, ref);
+      digests.set(ref.experiment, sha256Hex(text));
+      const { written } = await importExperiment(first, text.split("\n").slice(0, -1));
       count += written;
     },
   );
