@@ -1,4 +1,4 @@
-/** The twenty guarantees on a mirror, inside workerd: D1 decides, and a real Redis follows. */
+/** The twenty guarantees on a mirror, inside workerd: D1 decides, and a real Redis follows. Faults and races as well. */
 import { afterEach, inject } from "vitest";
 import { d1Store } from "../../adapters/store/d1.ts";
 import { mirrorStore } from "../../adapters/store/mirror.ts";

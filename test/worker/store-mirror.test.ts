@@ -1,7 +1,6 @@
 /** The mirror inside workerd, over real engines: SQL as the authority with Redis in front, and a copy in another database. */
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
 import { d1Store } from "../../adapters/store/d1.ts";
-import { memoryStore } from "../../adapters/store/memory.ts";
 import { mirrorStore } from "../../adapters/store/mirror.ts";
 import { postgresStore } from "../../adapters/store/postgres.ts";
 import { upstashStore } from "../../adapters/store/upstash.ts";
@@ -34,10 +33,10 @@ afterEach(() => {
 
 const redis = (): GovernanceStore => upstashStore({ client: clientOf(service) });
 
-describeStore("mirror of D1", async () => {
+describeStore("mirror of D1 and Upstash", async () => {
   const database = await migratedDatabase();
   return {
-    store: mirrorStore({ primary: d1Store({ database }), followers: [memoryStore()], report: fail }),
+    store: mirrorStore({ primary: d1Store({ database }), followers: [redis()], report: fail }),
     attacks: sqliteAttacks((sql, ...values) =>
       database
         .prepare(sql)
