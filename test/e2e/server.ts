@@ -38,11 +38,18 @@ const readyUrl = async (child: ChildProcess): Promise<string> => {
 };
 
 /** Starts `proviso dev` on a free port. */
-export const startServer = async (stateDirectory: string, dsl = "proviso.yaml"): Promise<Server> => {
-  const child = spawn(process.execPath, ["dist/cli/main.js", "dev", "--state", stateDirectory], {
+export const startServer = (stateDirectory: string, dsl = "proviso.yaml"): Promise<Server> =>
+  startProcess(["dist/cli/main.js", "dev", "--state", stateDirectory], { PORT: "0", PROVISO_CONFIG: dsl });
+
+/** Starts a program of Node's that serves something, and says where: `ready on http://127.0.0.1:…`. */
+export const startProcess = async (
+  program: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Server> => {
+  const child = spawn(process.execPath, program, {
     detached: true,
     stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, PORT: "0", PROVISO_CONFIG: dsl },
+    env: { ...process.env, ...environment },
   });
   const { pid } = child;
   if (pid === undefined) throw new Error("the server did not start");
