@@ -49,6 +49,7 @@ import { needsSampleRatio } from "../src/ledger/guardrails.ts";
 import { shippingWarning } from "../src/ledger/peeking.ts";
 import { earlierPlansOf, livePlan, planOf } from "../src/ledger/plan.ts";
 import { sampleRatioOf } from "../src/ledger/sample-ratio.ts";
+import { sampleRatioOff } from "../src/ledger/unnamed.ts";
 import { noWatchCounts } from "../src/ledger/watch.ts";
 import type { ConsumerDependencies } from "./consumer.ts";
 import type { ExperimentStub, LedgerEnv, LedgerStub, WorkerEnv } from "./env.ts";
@@ -200,7 +201,9 @@ const ledgerTelemetry = (env: WorkerEnv, store: GovernanceStore): Telemetry => {
     async read(ref) {
       const loaded = await store.load(ref);
       if (loaded === null) throw new ProvisoError("experiment-not-found", `there is no experiment ${ref.experiment}`);
-      return ledgerFigures(await countsOf(ref, loaded.snapshot.state));
+      const found = await countsOf(ref, loaded.snapshot.state);
+      const off = sampleRatioOff(found.counts, found.epoch);
+      return off === undefined ? ledgerFigures(found) : { missing: off };
     },
     async shippingWarning(ref, state, variant) {
       const { counts } = await countsOf(ref, state);

@@ -64,10 +64,16 @@ export const createRouter = ({ ledger, shards: want }: RouterOptions) => {
     async record(batch) {
       const key = refKey(ref);
       const { shards } = await routeOf(ref, key);
-      const { assignments, exposures, outcomes, ...rest } = batch;
+      const { assignments, unnamed, exposures, outcomes, ...rest } = batch;
+      /** What is no subject's is the first shard's, and goes there once. */
+      const nobodys = { assignments, ...(unnamed === undefined ? {} : { unnamed }) };
+      const hasNobodys = assignments.length > 0 || unnamed !== undefined;
       const reports: RecordReport[] = [];
-      const send = async (shard: number, of: number, rows: Rows, own: LedgerBatch["assignments"]) =>
-        ledger(shardName(key, shard)).record({ ...rest, ...rows, assignments: own }, { shard, shards: of });
+      const send = async (shard: number, of: number, rows: Rows, first: boolean) =>
+        ledger(shardName(key, shard)).record(
+          { ...rest, ...rows, ...(first && shard === 0 ? nobodys : { assignments: [] }) },
+          { shard, shards: of },
+        );
 
       let waiting: readonly { readonly of: number; readonly rows: Rows }[] = [
         { of: shards, rows: { exposures, outcomes } },
@@ -76,10 +82,8 @@ export const createRouter = ({ ledger, shards: want }: RouterOptions) => {
         if (round === roundsMax) throw new Error("ledger: its shards send events round and round");
         const sends = waiting.flatMap(({ of, rows }) => {
           const groups = new Map(byShard(rows, of));
-          if (round === 0 && assignments.length > 0 && !groups.has(0)) groups.set(0, { exposures: [], outcomes: [] });
-          return Array.from(groups, ([shard, group]) =>
-            send(shard, of, group, round === 0 && shard === 0 ? assignments : []),
-          );
+          if (round === 0 && hasNobodys && !groups.has(0)) groups.set(0, { exposures: [], outcomes: [] });
+          return Array.from(groups, ([shard, group]) => send(shard, of, group, round === 0));
         });
         const answers = await Promise.all(sends);
         reports.push(...answers);

@@ -18,6 +18,7 @@ import {
   encodeVariants,
 } from "../src/ledger/stored-subject.ts";
 import { metricKey, type SubjectState } from "../src/ledger/subject.ts";
+import type { Unnamed } from "../src/ledger/unnamed.ts";
 
 /** A bound value of Durable Object SQLite is at most 2 MB; a UTF-16 unit of JSON text takes at most 3 bytes in UTF-8. */
 const boundCharacters = 600_000;
@@ -379,6 +380,21 @@ export const deleteSubjects = (sql: SqlStorage, numbers: readonly number[]): num
     sql.exec("DELETE FROM subjects WHERE n IN (SELECT value FROM json_each(?))", json);
   });
   return outcomes;
+};
+
+/** Remembers that there were events with a placeholder for the subject. */
+export const writeUnnamed = (sql: SqlStorage, { epochs, outcomes }: Unnamed): void => {
+  overRows([...epochs.map((epoch) => ["exposure", epoch]), ...(outcomes ? [["outcome", 0]] : [])], (json) => {
+    sql.exec("INSERT OR IGNORE INTO unnamed SELECT value->>0, value->>1 FROM jsonb_each(?)", json);
+  });
+};
+
+export const readUnnamed = (sql: SqlStorage): Unnamed => {
+  const rows = Array.from(sql.exec("SELECT kind, epoch FROM unnamed ORDER BY epoch").raw<[string, number]>());
+  return {
+    epochs: rows.flatMap(([kind, epoch]) => (kind === "exposure" ? [epoch] : [])),
+    outcomes: rows.some(([kind]) => kind === "outcome"),
+  };
 };
 
 /** Keeps Assignment events, each id once. */

@@ -149,6 +149,15 @@ const namesTables = `
   CREATE TABLE new_names (subject TEXT NOT NULL PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
 `;
 
+/** That there were events with a placeholder for the subject, of which nothing else is counted. */
+const unnamedTable = `
+  CREATE TABLE unnamed (
+    kind  TEXT    NOT NULL,           -- exposure, outcome
+    epoch INTEGER NOT NULL,           -- of exposures; otherwise 0
+    PRIMARY KEY (kind, epoch)
+  ) WITHOUT ROWID;
+`;
+
 /** What guardrails look at, kept up to date by every batch. A row a watch, of which an experiment has one at a time. */
 const watchesTable = `
   CREATE TABLE watches (
@@ -189,6 +198,7 @@ const fromVersion3 = `
   ${subjectTable}
   ${otherTables}
   ${namesTables}
+  ${unnamedTable}
   INSERT INTO ledger (schema_version, tenant, environment, experiment, shard, shards, target, received, last_received,
     exposures, outcomes, crossovers, settled_before, generation, recounted, named)
     SELECT ${ledgerSchemaVersion}, tenant, environment, experiment, 0, 1, 1, received, last_received,
@@ -220,6 +230,7 @@ const fromVersion4 = `
   ALTER TABLE ledger ADD COLUMN named INTEGER NOT NULL DEFAULT 0;
   ${subjectTable}
   ${namesTables}
+  ${unnamedTable}
   INSERT INTO subjects (n, subject, variant, epoch, time, event, dimensions, variants, totals, trusted)
     SELECT n, subject, variant, epoch, time, event, dimensions, variants, totals, trusted FROM subjects_old;
   INSERT INTO names SELECT subject, n FROM subjects ORDER BY subject;
@@ -259,7 +270,7 @@ export const createLedgerTables = (
   { shard, shards }: ShardPlace,
 ): void => {
   if (hasLedgerTables(sql)) return;
-  sql.exec(`${ledgerTable} ${subjectTable} ${namesTables} ${otherTables} ${watchesTable}`);
+  sql.exec(`${ledgerTable} ${subjectTable} ${namesTables} ${unnamedTable} ${otherTables} ${watchesTable}`);
   sql.exec(
     "INSERT INTO ledger (schema_version, tenant, environment, experiment, shard, shards, target) VALUES (?, ?, ?, ?, ?, ?, ?)",
     ledgerSchemaVersion,

@@ -26,11 +26,13 @@ import {
   readOutcomes,
   readSubjects,
   readSubjectsAfter,
+  readUnnamed,
   rememberExposures,
   type StoredSubject,
   writeAssignments,
   writeOutcomes,
   writeSubjects,
+  writeUnnamed,
 } from "./ledger-rows.ts";
 import { createLedgerTables, hasLedgerTables, type ShardPlace, upgradeLedgerTables } from "./ledger-schema.ts";
 import { openWatches } from "./ledger-watches.ts";
@@ -285,7 +287,7 @@ export const openLedger = (storage: LedgerStorage, now: () => number): Ledger =>
   };
 
   const record = (
-    { ref, exposures, outcomes, assignments, metrics: specs }: RecordBatch,
+    { ref, exposures, outcomes, assignments, unnamed, metrics: specs }: RecordBatch,
     place: ShardPlace = { shard: 0, shards: 1 },
   ): RecordReport => {
     const at = now();
@@ -317,11 +319,12 @@ export const openLedger = (storage: LedgerStorage, now: () => number): Ledger =>
     );
     const counted = count(admitted.exposures, admitted.outcomes, metrics, stored, at);
     writeAssignments(sql, assignments);
+    if (unnamed !== undefined) writeUnnamed(sql, unnamed);
     const taken = own.exposures.length + own.outcomes.length + assignments.length;
     sql.exec(
       `UPDATE ledger SET received = received + ?, last_received = ?, exposures = exposures + ?,
          outcomes = outcomes + ?, crossovers = crossovers + ?`,
-      taken,
+      taken + (unnamed?.events ?? 0),
       at,
       newExposures,
       counted.outcomes,
@@ -376,6 +379,7 @@ export const openLedger = (storage: LedgerStorage, now: () => number): Ledger =>
       received: ledger.received,
       recounted: [ledger.recounted === null ? all : Math.min(ledger.recounted, all), all],
       parcels: parcelsOf(ledger.shard),
+      unnamed: readUnnamed(sql),
     };
   };
 

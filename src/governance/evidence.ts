@@ -22,8 +22,8 @@ import type { GovernanceStore } from "./store.ts";
 
 /** Where measurements come from: the ledger in a Worker, whatever the host has elsewhere. */
 export interface Telemetry {
-  /** Rejects when it cannot be read: the policy then decides what missing telemetry means. */
-  read(ref: ExperimentRef): Promise<LedgerFigures>;
+  /** Rejects when it cannot be read, and says so when it cannot be known: the policy then decides what that means. */
+  read(ref: ExperimentRef): Promise<LedgerFigures | Missing>;
   /** What the guardrails of a serving experiment say now. Left out: there are none to ask. */
   guardrails?(ref: ExperimentRef, state: ExperimentState): Promise<readonly GuardrailReading[]>;
   /** What there is to say against shipping this variant on the results as they stand; null: nothing. */
@@ -84,9 +84,10 @@ export const unreadable = "it could not be read";
 const readTelemetry = async ({ ref, telemetry, now, report }: Question): Promise<LedgerReading> => {
   const at = new Date(now).toISOString();
   const read = await withinDeadline(telemetry.read(ref), evidenceDeadlineMs, unreadable, report);
-  return "missing" in read
-    ? { status: "unavailable", at, reason: read.missing }
-    : { status: "available", at, ...read.answer };
+  const found = "missing" in read ? read : read.answer;
+  return "missing" in found
+    ? { status: "unavailable", at, reason: found.missing }
+    : { status: "available", at, ...found };
 };
 
 /** States from which an experiment serves, or could with its next transition. */

@@ -18,6 +18,7 @@ import { decimalNumber, momentsOf, parseDecimal } from "./decimal.ts";
 import { subjectsIn } from "./ground.ts";
 import { livePlan } from "./plan.ts";
 import type { SampleRatioReading } from "./sample-ratio.ts";
+import { outcomesOff } from "./unnamed.ts";
 
 type Rule = NonNullable<SettledConfiguration["autoStop"]>[number];
 type Metric = NonNullable<SettledConfiguration["metrics"]>[number];
@@ -110,7 +111,7 @@ const onSampleRatio = (rule: Rule, sampleRatio: SampleRatioReading): GuardrailRe
   const { sequential, epoch } = sampleRatio;
   const words = sequential.mismatch
     ? `sample ratio mismatch in epoch ${epoch}: p = ${String(sequential.pValue)} is at or below ${sequential.level}`
-    : "no sample ratio mismatch";
+    : (sequential.reason ?? "no sample ratio mismatch");
   return reading(rule, sampleRatioMetric, sequential.mismatch, {
     variant: null,
     why: words,
@@ -162,7 +163,7 @@ export const autoStopReadings = (
     if (rule.signal === "SampleRatioMismatch") return [onSampleRatio(rule, sampleRatio)];
     const metric = metrics.find(({ name }) => name === rule.metric);
     // What is not trusted concludes nothing.
-    if (metric === undefined || sampleRatio.sequential.mismatch) return [];
+    if (metric === undefined || sampleRatio.sequential.mismatch || outcomesOff(counts) !== undefined) return [];
     return [onCheckpoint(rule, metric.name, sequencesOf(state, counts, metric, sequenceOptionsOf(state)))];
   });
 };

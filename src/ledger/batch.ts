@@ -2,9 +2,11 @@
 import type { Envelope, Exposure } from "../events/envelope.ts";
 import type { Sender } from "../events/message.ts";
 import type { Dimension, MetricKind } from "../experiment.ts";
+import { limits } from "../limits.ts";
 import { defaultScope, type ExperimentRef } from "../scope.ts";
 import { dimensionReader } from "./dimensions.ts";
 import type { MetricSpecs } from "./metric-spec.ts";
+import { isUnnamed, type Unnamed } from "./unnamed.ts";
 
 /**
  * `[event id, subject, variant, epoch, event time, from a browser, dimensions]`; times are in ms since 1970. Tuples,
@@ -40,6 +42,8 @@ export interface LedgerBatch {
   readonly exposures: readonly ExposureRow[];
   readonly outcomes: readonly OutcomeRow[];
   readonly assignments: readonly AssignmentRow[];
+  /** What came without a subject of its own, and how many events that were; left out: nothing did. */
+  readonly unnamed?: Unnamed & { readonly events: number };
   /** What the plan says of the metrics; left out: nothing is declared. */
   readonly metrics?: MetricSpecs;
 }
@@ -93,9 +97,24 @@ export const batchBuilder = (
   const outcomes: OutcomeRow[] = [];
   const assignments: AssignmentRow[] = [];
   let characters = 0;
+  const unnamedEpochs = new Set<number>();
+  let unnamedOutcomes = false;
+  let unnamedEvents = 0;
+  /** Anybody can write what a browser sends: nobody must be able to turn results off by it. */
+  const setAside = (event: Envelope, sender: Sender): boolean => {
+    if (event.metadata === undefined || sender === "browser" || !isUnnamed(event)) return false;
+    if (event.eventType === "Outcome" || event.eventType === "Error") unnamedOutcomes = true;
+    // The ledger says why it refuses an epoch that is too high.
+    else if (event.eventType === "Exposure" && event.payload.epoch <= limits.ledgerEpoch)
+      unnamedEpochs.add(event.payload.epoch);
+    else return false;
+    unnamedEvents += 1;
+    return true;
+  };
   return {
     add(event, sender = "server") {
       const { eventId, eventType, payload } = event;
+      if (setAside(event, sender)) return;
       switch (eventType) {
         case "Exposure":
           characters += payload.subjectId.length + payload.variantKey.length + 60;
@@ -130,11 +149,20 @@ export const batchBuilder = (
       }
     },
     get events() {
-      return exposures.length + outcomes.length + assignments.length;
+      return exposures.length + outcomes.length + assignments.length + unnamedEvents;
     },
     get characters() {
       return characters;
     },
-    build: () => ({ ref, exposures, outcomes, assignments, ...(plan === undefined ? {} : { metrics: plan.metrics }) }),
+    build: () => ({
+      ref,
+      exposures,
+      outcomes,
+      assignments,
+      ...(unnamedEvents === 0
+        ? {}
+        : { unnamed: { epochs: [...unnamedEpochs], outcomes: unnamedOutcomes, events: unnamedEvents } }),
+      ...(plan === undefined ? {} : { metrics: plan.metrics }),
+    }),
   };
 };

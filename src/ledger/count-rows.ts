@@ -14,6 +14,7 @@ import type {
   SliceCounts,
 } from "./counts.ts";
 import { addDecimals, decimalText, parseDecimal } from "./decimal.ts";
+import { mergeUnnamed, type Unnamed } from "./unnamed.ts";
 import { crossoverSlice, daySlice, dimensionOfSlice, everybody, hoursOfDay, timeOfSlice } from "./slices.ts";
 
 export type SubjectRow = readonly [slice: string, epoch: number, variant: string, subjects: number];
@@ -49,6 +50,7 @@ export interface CountRows {
   /** How many subjects' totals are by the present definitions, of how many. */
   readonly recounted: readonly [done: number, all: number];
   readonly parcels: Parcels;
+  readonly unnamed?: Unnamed;
 }
 
 const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
@@ -139,8 +141,12 @@ export const isWhole = (shards: readonly Pick<CountRows, "parcels">[]): boolean 
   return tally("sent").join() === tally("received").join();
 };
 
+const withUnnamed = (unnamed: Unnamed | undefined): { readonly unnamed?: Unnamed } =>
+  unnamed === undefined ? {} : { unnamed };
+
 /** The counts of all shards together. */
 export const addShards = (shards: readonly CountRows[]): CountRows => ({
+  ...withUnnamed(mergeUnnamed(shards.map(({ unnamed }) => unnamed))),
   arms: addUp(
     shards.flatMap(({ arms }) => arms),
     ({ epoch, variant }) => JSON.stringify([epoch, variant]),
@@ -287,6 +293,7 @@ export const countsFrom = (
       rows.metrics,
     ),
     recounted: all === 0 ? 1 : done / all,
+    ...withUnnamed(rows.unnamed),
     ...(windows === undefined ? {} : { parts: partsOf(rows, windows) }),
   };
 };

@@ -1,5 +1,6 @@
 /** What a ledger knows about one experiment: the contract between whoever counts and whoever judges the counts. */
 import type { MetricKind } from "../experiment.ts";
+import type { Unnamed } from "./unnamed.ts";
 
 /** Distinct subjects whose first exposure ever was to this variant, in this epoch. */
 export interface ArmCount {
@@ -94,6 +95,8 @@ export interface LedgerCounts {
   /** Present when asked for, given the plan of the one epoch that was counted, and unless there are too many subjects. */
   readonly subjectLooks?: SubjectLooks;
   readonly shards: number;
+  /** Events behind a placeholder, of which nothing else is counted; present when there were any. */
+  readonly unnamed?: Unnamed;
   /** Share of the subjects whose outcomes are counted by the present definitions; below 1 while they are counted anew. */
   readonly recounted: number;
   /** Present when asked for. */

@@ -8,6 +8,7 @@ import { type FixedHorizon, fixedHorizonOf } from "./crossings.ts";
 import { byVariant, groundOf, subjectsIn, type EpochPlan, type Ground, type PlannedArm } from "./ground.ts";
 import { type ArmResult, outcomeOf, type VariantContrast } from "./outcomes.ts";
 import { sampleRatioOf, type SampleRatioReading } from "./sample-ratio.ts";
+import { outcomesOff } from "./unnamed.ts";
 import { crossoverSignals, mismatchSignal, type AnalysisSignal } from "./signals.ts";
 
 export type { AnalysedContrast, MetricAnalysis, PartialOutcome } from "./analysis.ts";
@@ -164,9 +165,10 @@ export const results = (input: ResultsInput): Results => {
   const treatments = planned.map((arm) => arm.variant).filter((variant) => variant !== control);
   const all = Object.values(subjects).reduce((sum, count) => sum + count, 0);
   const withheld =
-    mismatches.length > 0 && input.showUntrusted !== true
+    outcomesOff(counts) ??
+    (mismatches.length > 0 && input.showUntrusted !== true
       ? "results not trustworthy: the sample ratio is not the planned one"
-      : null;
+      : null);
   const outcomes = analyse({
     ground,
     control,

@@ -4,6 +4,7 @@ import { logBayesFactor } from "../science/sequential-srm.ts";
 import { normalizeShares } from "../science/shares.ts";
 import { epochAlpha, type SequentialReading } from "../science/srm-verdict.ts";
 import type { ArmCount } from "./counts.ts";
+import { sampleRatioOff } from "./unnamed.ts";
 import { byVariant, distinct, subjectsIn, type Ground, type PlannedArm } from "./ground.ts";
 
 export interface SequentialSampleRatio extends SequentialReading {
@@ -58,6 +59,17 @@ const sequentialReading = (
   };
 };
 
+const sharesOf = (variants: readonly string[], plan: readonly PlannedArm[]): readonly number[] => {
+  const shareOf = new Map(plan.map((arm) => [arm.variant, arm.share]));
+  return variants.map((variant) => shareOf.get(variant) ?? 0);
+};
+
+const plannedOf = (variants: readonly string[], plan: readonly PlannedArm[]): SampleRatioReading["planned"] => {
+  const shares = normalizeShares(sharesOf(variants, plan));
+  const normalized = new Map(variants.map((variant, place) => [variant, shares[place]]));
+  return byVariant(variants, (variant) => normalized.get(variant) ?? 0);
+};
+
 /** Planned shares against distinct subjects, within one epoch. */
 export const sampleRatioOf = (ground: Ground, epoch: number): SampleRatioReading => {
   const { counts, plans, epochs } = ground;
@@ -66,27 +78,25 @@ export const sampleRatioOf = (ground: Ground, epoch: number): SampleRatioReading
   const counted = counts.arms.filter((arm) => arm.epoch === epoch && arm.subjects > 0).map((arm) => arm.variant);
   const variants = distinct([...(plan ?? []).map((arm) => arm.variant), ...counted]);
   const subjects = byVariant(variants, (variant) => subjectsIn(counts.arms, variant, epoch));
-  if (plan === undefined) {
-    const reason = `the planned shares of epoch ${epoch} are not known`;
+  const off = sampleRatioOff(counts, epoch);
+  if (plan === undefined || off !== undefined) {
+    const reason = off ?? `the planned shares of epoch ${epoch} are not known`;
     const untested = { pValue: null, reason };
     return {
       epoch,
-      planned: {},
+      planned: plan === undefined ? {} : plannedOf(variants, plan),
       subjects,
       chiSquare: { ...untested, statistic: null, degreesOfFreedom: null },
       sequential: { ...untested, logBayesFactor: null, looks: 0, lookAt: "checkpoint", level, mismatch: false },
     };
   }
-  const shareOf = new Map(plan.map((arm) => [arm.variant, arm.share]));
-  const shares = variants.map((variant) => shareOf.get(variant) ?? 0);
-  const normalized = new Map(normalizeShares(shares).map((share, index) => [variants[index], share]));
   return {
     epoch,
-    planned: byVariant(variants, (variant) => normalized.get(variant) ?? 0),
+    planned: plannedOf(variants, plan),
     subjects,
     chiSquare: chiSquareSampleRatio(
       variants.map((variant) => subjectsIn(counts.arms, variant, epoch)),
-      shares,
+      sharesOf(variants, plan),
     ),
     sequential: sequentialReading(ground, epoch, plan, level),
   };

@@ -114,6 +114,22 @@ describe("a ledger of several shards", () => {
     );
   }, 60_000);
 
+  test.for([1, 4])("%s of them know which events came behind a placeholder, whoever is told twice", async (shards) => {
+    const ref = newRef();
+    const ledger = router(shards)(ref);
+    const named = batchOf(ref, { exposures: [shown(1, "a", "control"), shown(2, "b", "treatment")] });
+    await ledger.record(named);
+    expect(await ledgers.getByName(refKey(ref)).counts()).not.toHaveProperty("unnamed");
+    for (let time = 0; time < 2; time += 1) {
+      await ledger.record({ ...batchOf(ref, {}), unnamed: { epochs: [2], outcomes: false, events: 3 } });
+      await ledger.record({ ...named, unnamed: { epochs: [1, 2], outcomes: true, events: 5 } });
+    }
+    const { unnamed, received, ...counts } = await ledgers.getByName(refKey(ref)).counts();
+    expect(unnamed).toEqual({ epochs: [1, 2], outcomes: true });
+    expect(received).toBe(3 * 2 + 2 * (3 + 5));
+    expect(counts).toMatchObject({ exposures: 2, outcomes: 0, arms: [{ subjects: 1 }, { subjects: 1 }] });
+  });
+
   test("grows while events arrive, from senders that know of it and others that do not: nobody is lost or counted twice", async () => {
     await fc.assert(
       fc.asyncProperty(

@@ -206,7 +206,7 @@ const asVersion4 = `
   CREATE INDEX crossovers ON subjects (n) WHERE variants IS NOT NULL;
   CREATE INDEX waiting ON subjects (time) WHERE variant IS NULL;
   INSERT INTO subjects SELECT * FROM subjects_new;
-  DROP TABLE subjects_new; DROP TABLE names; DROP TABLE new_names;
+  DROP TABLE subjects_new; DROP TABLE names; DROP TABLE new_names; DROP TABLE unnamed;
   ALTER TABLE ledger DROP COLUMN named;
   UPDATE ledger SET schema_version = 4;
 `;

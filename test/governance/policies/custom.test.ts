@@ -82,6 +82,29 @@ describe("only what some policy wants is read", () => {
     expect(calls).toEqual(wanted);
   });
 
+  test("that cannot be known is not available, with the reason, and nobody is alarmed", async () => {
+    const reported: unknown[] = [];
+    const evidence = await gatherEvidence({
+      ref,
+      applicable: applicable(
+        { gates: [], policies: [v.parse(PolicySchema, { type: "sampleRatio" })] },
+        "transition",
+        "Approved",
+        "Running",
+      ),
+      change: () => {
+        throw new Error("not to be called");
+      },
+      customPolicies: {},
+      store: memoryStore(),
+      telemetry: { read: async () => ({ missing: "subjects are hidden" }) },
+      now: startOfTime,
+      report: (error) => reported.push(error),
+    });
+    expect(evidence.telemetry).toMatchObject({ status: "unavailable", reason: "subjects are hidden" });
+    expect(reported).toEqual([]);
+  });
+
   test("and nothing where nothing is asked", async () => {
     const none = () => Promise.reject(new Error("not to be called"));
     const evidence = await gatherEvidence({
