@@ -1,6 +1,7 @@
 /** Sends events to Proviso over HTTP: `POST {url}/api/events`. For everything outside the Worker. */
 import { endpoint, type Fetcher } from "../../src/fetcher.ts";
 import { batchBytes, batchEvents } from "../../src/evaluation/bounds.ts";
+import { isList, isNumber, isObject, isText } from "../../src/evaluation/guards.ts";
 import { post } from "../../src/events/post.ts";
 import { addReceipts, encodeBatch, runsOf, type PlacedEvent } from "../../src/events/send.ts";
 import { SinkError } from "../../src/events/sink-error.ts";
@@ -30,21 +31,10 @@ const partBytes = batchBytes - batchEvents - head.length - tail.length;
 const keepalivePartBytes = 60_000;
 
 const isRejection = (value: unknown): value is { readonly index: number; readonly message: string } =>
-  typeof value === "object" &&
-  value !== null &&
-  "index" in value &&
-  typeof value.index === "number" &&
-  "message" in value &&
-  typeof value.message === "string";
+  isObject(value) && isNumber(value.index) && isText(value.message);
 
 const isReceipt = (value: unknown): value is SinkReceipt =>
-  typeof value === "object" &&
-  value !== null &&
-  "accepted" in value &&
-  typeof value.accepted === "number" &&
-  "rejected" in value &&
-  Array.isArray(value.rejected) &&
-  value.rejected.every(isRejection);
+  isObject(value) && isNumber(value.accepted) && isList(value.rejected) && value.rejected.every(isRejection);
 
 const parse = (text: string): unknown => {
   try {

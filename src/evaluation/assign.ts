@@ -58,6 +58,8 @@ export interface Assignment {
   readonly rulePath?: string;
   readonly subjectType?: string;
   readonly assignmentPolicy?: string;
+  /** Attributes whose values an exposure carries. */
+  readonly dimensions?: readonly string[] | undefined;
 }
 
 /**
@@ -137,6 +139,7 @@ export const compileRule = (rule: ExperimentRule, stale = false): Assign => {
       exposed: false,
       subjectType: rule.subject,
       assignmentPolicy: rule.assignmentPolicy,
+      dimensions: rule.dimensions,
       ...more,
     });
   const failure = (errorCode: AssignmentErrorCode, errorMessage: string): Assignment =>

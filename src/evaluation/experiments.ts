@@ -108,8 +108,8 @@ export interface Experiments {
    * switched off is not taken, nor is a subject that sampling leaves out.
    */
   record(event: EventBody): boolean;
-  /** Records that a subject is being served this assignment, decided before by `assign`. */
-  exposed(assignment: Assignment, subjectId: string): void;
+  /** Records that a subject is being served this assignment, decided before by `assign` for these attributes. */
+  exposed(assignment: Assignment, subjectId: string, attributes?: Attributes): void;
   /** Records that the implementation of the assigned variant failed; `fallback` names what was served instead. */
   failed(assignment: Assignment, subjectId: string, error: unknown, fallback?: string): void;
   /** Where the rules come from. */
@@ -164,15 +164,7 @@ export const createExperiments = (options: ExperimentsOptions): Experiments => {
     }
   };
 
-  /** What the rules say of batches, without what is set by hand. */
-  const flushSettings = (): ToldFlushSettings => {
-    const { dataPlane } = rules.current();
-    return {
-      flushEvents: options.buffer?.flushEvents ?? dataPlane?.flushEvents,
-      flushBytes: options.buffer?.flushBytes ?? dataPlane?.flushBytes,
-      flushIntervalMs: options.buffer?.flushIntervalMs ?? dataPlane?.flushIntervalMs,
-    };
-  };
+  const flushSettings = (): ToldFlushSettings | undefined => rules.current().dataPlane;
   const buffer =
     sink === undefined ? undefined : createEventBuffer({ flushSettings, ...options.buffer, sink, now, onError });
   const recorder =
@@ -194,7 +186,7 @@ export const createExperiments = (options: ExperimentsOptions): Experiments => {
 
   const parts: TrialDependencies = {
     assign,
-    exposed: (assignment, subjectId) => recorder?.exposure(assignment, subjectId),
+    exposed: (assignment, subjectId, attributes) => recorder?.exposure(assignment, subjectId, attributes),
     failed: (assignment, subjectId, error, fallback) => recorder?.failure(assignment, subjectId, error, fallback),
   };
 
@@ -205,7 +197,7 @@ export const createExperiments = (options: ExperimentsOptions): Experiments => {
 
     expose(experiment, subjectId, attributes) {
       const assignment = assign(experiment, subjectId, attributes);
-      recorder?.exposure(assignment, subjectId);
+      recorder?.exposure(assignment, subjectId, attributes);
       return assignment;
     },
 

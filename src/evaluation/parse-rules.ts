@@ -66,6 +66,7 @@ const members: readonly (readonly [name: keyof ExperimentRule, holds: Check, all
   ["mode", (value) => value === undefined || value === "stopEnrolment", "expected stopEnrolment"],
   ["killed", (value) => value === undefined || isBoolean(value), "expected true or false"],
   ["killedVariants", isTextsOrAbsent, "expected a list of texts"],
+  ["dimensions", isTextsOrAbsent, "expected a list of texts"],
   ["shipped", (value) => value === undefined || isText(value), "expected a text"],
 ];
 

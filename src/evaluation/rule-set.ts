@@ -44,6 +44,8 @@ export interface ExperimentRule {
    */
   readonly exclusion?: { readonly group: string; readonly slots: readonly number[] };
   readonly assignmentPolicy: string;
+  /** Attributes that results show apart: exposures carry the subject's values of these, and of no others. */
+  readonly dimensions?: readonly string[];
   /** Paused, and whoever is in stays in: only subjects that the application says are in get what they have. */
   readonly mode?: "stopEnrolment";
   /** A kill switch is on: everybody gets control. */

@@ -5,6 +5,7 @@ import { compileRule, errorAssignment, type Assign, type Assignment, type Enroll
 import { parseRuleSet, type ParsedRules, type UnreadableRule } from "./parse-rules.ts";
 import type { DataPlaneSettings, ExperimentRule, RuleSet } from "./rule-set.ts";
 import type { Attributes } from "./targeting.ts";
+import { messageOf } from "../message-of.ts";
 
 /** `empty`: none loaded yet · `fresh` · `stale`: older than they may be, still served. */
 export type RulesState = "empty" | "fresh" | "stale";
@@ -55,8 +56,6 @@ export const assignFrom = (
     ? errorAssignment(experiment, "PROVIDER_NOT_READY", "no rules have been loaded yet")
     : errorAssignment(experiment, "FLAG_NOT_FOUND", "the published rules have no experiment of this name");
 };
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 const noRules: CompiledRules = { state: "empty", tenant: "", environment: "", experiments: new Map(), rules: [] };
 

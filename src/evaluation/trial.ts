@@ -33,7 +33,7 @@ export interface Trial<A extends readonly unknown[], R> {
 export interface TrialDependencies {
   readonly assign: (experiment: string, subjectId: string, attributes?: Attributes) => Assignment;
   /** Must not throw. */
-  readonly exposed: (assignment: Assignment, subjectId: string) => void;
+  readonly exposed: (assignment: Assignment, subjectId: string, attributes?: Attributes) => void;
   /** Must not throw. */
   readonly failed: (assignment: Assignment, subjectId: string, error: unknown, fallback?: string) => void;
 }
@@ -81,7 +81,7 @@ export const createTrial = <A extends readonly unknown[], R>(
         if (!assignment.exposed) return (byKey.get(assignment.variant) ?? control)(...args);
         if (served === undefined || !sameServing(served, assignment)) {
           served = assignment;
-          exposed(assignment, subjectId);
+          exposed(assignment, subjectId, attributes);
         }
         const implementation = byKey.get(assignment.variant) ?? (assignment.control ? control : undefined);
         if (implementation === undefined) {

@@ -15,6 +15,7 @@ import { encodeEvent } from "./message.ts";
 import { SinkError } from "./sink-error.ts";
 import type { EventSink, SinkHealth, SinkReceipt } from "./sink.ts";
 import { startTimer, type StartTimer } from "./timer.ts";
+import { messageOf } from "../message-of.ts";
 
 /** An event that is made when its batch goes: its id, its time as text, and everything else that need not be known before. */
 export interface DeferredEvent {
@@ -46,7 +47,7 @@ export interface EventBufferOptions {
   readonly flushBytes?: number;
   /** … or when the oldest has waited this long (default 1 second). */
   readonly flushIntervalMs?: number;
-  /** Overrides the three, read when the first event of a batch comes: they may be told by a server, and change. */
+  /** Those of the three that are not set, read when the first event of a batch comes: a server may tell them, and change. */
   readonly flushSettings?: () => ToldFlushSettings | undefined;
   /** Failed sends in a row after which `flush` and `close` wait no longer; retries go on. Default 8. */
   readonly attempts?: number;
@@ -134,8 +135,6 @@ const longestRetryAfterMs = 300_000;
 /** Platforms keep a delay in 31 bits; a longer one would go off at once, again and again. */
 const longestTimerMs = 2 ** 31 - 1;
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-
 /**
  * @example
  * const buffer = createEventBuffer({ sink: httpSink({ url: "https://experiments.example" }) });
@@ -154,8 +153,15 @@ export const createEventBuffer = (options: EventBufferOptions): EventBuffer => {
     now = Date.now,
     random = Math.random,
   } = options;
-  const { flushEvents = 500, flushBytes = 256 * 1024, flushIntervalMs = 1_000 } = options;
-  let flushing: FlushSettings = { flushEvents, flushBytes, flushIntervalMs };
+  const flushSettings = (): FlushSettings => {
+    const told = options.flushSettings?.();
+    return {
+      flushEvents: options.flushEvents ?? told?.flushEvents ?? 500,
+      flushBytes: options.flushBytes ?? told?.flushBytes ?? 256 * 1024,
+      flushIntervalMs: options.flushIntervalMs ?? told?.flushIntervalMs ?? 1_000,
+    };
+  };
+  let flushing: FlushSettings | undefined;
   const beginTimer: StartTimer = (callback, delayMs, holdsProcess) =>
     (options.startTimer ?? startTimer)(callback, Math.min(delayMs, longestTimerMs), holdsProcess);
 
@@ -249,6 +255,7 @@ export const createEventBuffer = (options: EventBufferOptions): EventBuffer => {
   };
 
   const isDue = (at: number): boolean =>
+    flushing !== undefined &&
     waiting.length > 0 &&
     (waiting.length >= flushing.flushEvents || waitingBytes >= flushing.flushBytes || at >= dueAt);
 
@@ -410,12 +417,7 @@ export const createEventBuffer = (options: EventBufferOptions): EventBuffer => {
     waitingBytes += item.bytes;
     taken += 1;
     if (waiting.length === 1) {
-      const told = options.flushSettings?.();
-      flushing = {
-        flushEvents: told?.flushEvents ?? flushEvents,
-        flushBytes: told?.flushBytes ?? flushBytes,
-        flushIntervalMs: told?.flushIntervalMs ?? flushIntervalMs,
-      };
+      flushing = flushSettings();
       dueAt = at + flushing.flushIntervalMs;
       pumpSoon();
     } else if (isDue(at)) {

@@ -5,12 +5,14 @@
 import type { Assignment } from "../evaluation/assign.ts";
 import { bucketOf, bucketSeed } from "../evaluation/bucket.ts";
 import { bucketCount } from "../evaluation/rule-set.ts";
+import type { Attributes } from "../evaluation/targeting.ts";
 import { nameCharacters, outcomeMagnitude, subjectIdCharacters } from "../evaluation/bounds.ts";
 import type { Scope } from "../scope.ts";
 import { scanText, type TextScan, utf8Length } from "../utf8.ts";
 import type { EventBuffer } from "./buffer.ts";
 import type { EnvelopeInput, EnvelopeType } from "./envelope.ts";
 import { createRecent } from "./recent.ts";
+import { messageOf } from "../message-of.ts";
 
 /** As in `envelope.ts`, which a browser must not load for it; a test holds the two together. */
 const schemaVersion = "1.0.0";
@@ -45,8 +47,11 @@ export interface RecorderOptions {
 
 /** All of these swallow what goes wrong and report it to `onError`. */
 export interface Recorder {
-  /** A subject is being served its variant. Nothing is recorded unless `assignment.exposed`. */
-  exposure(assignment: Assignment, subjectId: string): void;
+  /**
+   * A subject is being served its variant. Nothing is recorded unless `assignment.exposed`. Of its attributes those are
+   * sent that the experiment's dimensions name, and no others.
+   */
+  exposure(assignment: Assignment, subjectId: string, attributes?: Attributes): void;
   /** Records any event: its envelope, and its scope where the payload names none, are filled in. */
   record(body: EventBody): boolean;
   /** The implementation of the assigned variant failed; `fallback` names what was served instead. */
@@ -86,6 +91,7 @@ interface PendingExposure {
   readonly isRepeat: boolean;
   /** Milliseconds since the recorder's first exposure: a small number takes no memory of its own. */
   readonly after: number;
+  readonly dimensions: Dimensions | undefined;
   readonly bytes: number;
   readonly make: (this: PendingExposure) => EnvelopeInput;
 }
@@ -93,8 +99,28 @@ interface PendingExposure {
 const emptyId = "00000000-0000-0000-0000-000000000000";
 const emptyTime = "1970-01-01T00:00:00.000Z";
 
+interface Dimensions {
+  readonly attributes: Record<string, string>;
+}
+
+/** One more than a declared value may have: what is cut is no declared one, and stays none. */
+const dimensionCharacters = 65;
+const comparable = ["string", "number", "boolean"];
+
+/** The texts of these attributes, as far as they can be compared with declared values. */
+const dimensionsOf = (names: readonly string[] | undefined, attributes: Attributes | undefined) => {
+  let kept: Dimensions | undefined;
+  for (const name of names ?? []) {
+    const value = attributes?.[name];
+    if (comparable.includes(typeof value))
+      (kept ??= { attributes: {} }).attributes[name] = cut(String(value), dimensionCharacters);
+  }
+  return kept;
+};
+
 const exposureEvent = (
   shared: Site["shared"],
+  dimensions: Dimensions | undefined,
   subjectId: string,
   isRepeatExposure: boolean,
   eventId: string,
@@ -104,7 +130,7 @@ const exposureEvent = (
   timestamp,
   eventType: "Exposure",
   schemaVersion,
-  payload: { ...shared, subjectId, isRepeatExposure },
+  payload: { ...shared, ...dimensions, subjectId, isRepeatExposure },
 });
 
 /** Experiments, epochs and variants that have a number; beyond that, numbering starts anew and repeats are forgotten. */
@@ -139,8 +165,6 @@ const outcomeProblem = (
 const cut = (text: string, characters: number): string => text.slice(0, characters).toWellFormed();
 
 const nameOf = (error: unknown): string => (error instanceof Error ? error.name : typeof error);
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 export const createRecorder = (options: RecorderOptions): Recorder => {
   const { buffer, now, id, onError } = options;
@@ -201,7 +225,7 @@ export const createRecorder = (options: RecorderOptions): Recorder => {
       epoch,
       ...(weight !== 1 && { weight }),
     };
-    const sample = exposureEvent(shared, "", false, emptyId, emptyTime);
+    const sample = exposureEvent(shared, undefined, "", false, emptyId, emptyTime);
     const number = numberOf(JSON.stringify([experiment, epoch, variant]));
     const kept = isOff("Exposure") ? 0 : keptBuckets();
     return { number, shared, bytes: utf8Length(JSON.stringify(sample)), kept };
@@ -209,7 +233,7 @@ export const createRecorder = (options: RecorderOptions): Recorder => {
 
   function makeExposure(this: PendingExposure): EnvelopeInput {
     const at = firstAt + this.after;
-    return exposureEvent(this.site.shared, this.subjectId, this.isRepeat, id(at), print(at));
+    return exposureEvent(this.site.shared, this.dimensions, this.subjectId, this.isRepeat, id(at), print(at));
   }
 
   const siteOf = (assignment: Assignment): Site => {
@@ -233,7 +257,7 @@ export const createRecorder = (options: RecorderOptions): Recorder => {
   };
 
   return {
-    exposure(assignment, subjectId) {
+    exposure(assignment, subjectId, attributes) {
       try {
         if (!assignment.exposed) return;
         const site = siteOf(assignment);
@@ -241,9 +265,13 @@ export const createRecorder = (options: RecorderOptions): Recorder => {
         scanText(subjectId, scan);
         const isRepeat = recent.seenBefore(subjectId, site.number, scan.hash);
         const at = now();
-        const bytes = site.bytes + scan.bytes - (isRepeat ? 1 : 0);
+        const dimensions = dimensionsOf(assignment.dimensions, attributes);
+        // With the comma before it, which takes the place of one of the braces.
+        const more = dimensions ? utf8Length(JSON.stringify(dimensions)) - 1 : 0;
+        const bytes = site.bytes + scan.bytes + more - (isRepeat ? 1 : 0);
         if (firstAt === 0) firstAt = at;
-        const pending: PendingExposure = { site, subjectId, isRepeat, after: at - firstAt, bytes, make: makeExposure };
+        const after = at - firstAt;
+        const pending: PendingExposure = { site, subjectId, isRepeat, after, dimensions, bytes, make: makeExposure };
         buffer.defer(pending, at);
       } catch (error) {
         onError(error);

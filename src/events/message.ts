@@ -5,6 +5,7 @@
 import { eventBytes } from "../evaluation/bounds.ts";
 import { utf8Length } from "../utf8.ts";
 import type { EnvelopeInput } from "./envelope.ts";
+import { messageOf } from "../message-of.ts";
 
 const messageVersion = 1;
 
@@ -44,7 +45,7 @@ export const encodeEvent = (event: EnvelopeInput): EncodedEvent | UnencodableEve
   try {
     text = JSON.stringify(event);
   } catch (error) {
-    return { message: `the event has no JSON form: ${error instanceof Error ? error.message : String(error)}` };
+    return { message: `the event has no JSON form: ${messageOf(error)}` };
   }
   if (typeof text !== "string") return { message: "the event has no JSON form" };
   const bytes = utf8Length(text);

@@ -2,6 +2,7 @@
 import { globalFetch, type Fetcher } from "../fetcher.ts";
 import { retryAfterMs } from "../retry-after.ts";
 import { SinkError } from "./sink-error.ts";
+import { messageOf } from "../message-of.ts";
 
 export interface PostOptions {
   readonly fetch?: Fetcher | undefined;
@@ -42,6 +43,6 @@ export const post = async (
       retryAfterMs: retryAfterMs(response.headers.get("retry-after"), now()),
     };
   } catch (error) {
-    throw new SinkError(`${url}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new SinkError(`${url}: ${messageOf(error)}`, { cause: error });
   }
 };

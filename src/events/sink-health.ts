@@ -1,5 +1,6 @@
 /** What most sinks know of their own health: how the last sends went. */
 import type { SinkHealth } from "./sink.ts";
+import { messageOf } from "../message-of.ts";
 
 /** Failures in a row after which a sink is no longer merely degraded. */
 const unhealthyAfter = 3;
@@ -21,7 +22,7 @@ export const trackHealth = (): SinkHealthTracker => {
         return result;
       } catch (error) {
         failures += 1;
-        lastError = error instanceof Error ? error.message : String(error);
+        lastError = messageOf(error);
         throw error;
       }
     },

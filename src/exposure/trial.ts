@@ -194,7 +194,7 @@ export function createFullTrial(
       if (!assignment.exposed || shadow !== undefined) return;
       if (served !== undefined && sameServing(served, assignment)) return;
       served = assignment;
-      exposed(assignment, subjectId);
+      exposed(assignment, subjectId, attributes);
     };
     const decide = (isUse: boolean): Assignment => {
       const assignment = assign(experiment, subjectId, attributes);
@@ -339,7 +339,7 @@ export function createFullTrial(
     for: bind,
     exposed(subjectId, attributes) {
       const assignment = assign(experiment, subjectId, attributes);
-      if (shadow === undefined) exposed(assignment, subjectId);
+      if (shadow === undefined) exposed(assignment, subjectId, attributes);
       return assignment;
     },
     shadowed: () => shadow?.counts() ?? noShadows,

@@ -45,6 +45,9 @@ export const ruleOf = (state: ExperimentState): ExperimentRule | null => {
           },
         }),
     assignmentPolicy: configuration.assignmentPolicy,
+    ...(configuration.dimensions === undefined || configuration.dimensions.length === 0
+      ? {}
+      : { dimensions: configuration.dimensions.map(({ attribute }) => attribute) }),
     ...(staysIn ? ({ mode: "stopEnrolment" } as const) : {}),
     ...(killed.experiment ? { killed: true } : {}),
     ...(killed.variants.length === 0 ? {} : { killedVariants: killed.variants }),

@@ -62,14 +62,17 @@ export const createProviderCore = (
     context: EvaluationContext,
   ): ResolutionDetails<unknown> {
     const { targetingKey = "" } = context;
-    const assignment = experiments.assign(flagKey, targetingKey, attributesOf(context));
+    const attributes = attributesOf(context);
+    const assignment = experiments.assign(flagKey, targetingKey, attributes);
     const resolved = resolveFlag(assignment, type);
     watch.look();
     if ("errorCode" in resolved) {
       const { errorCode, errorMessage } = resolved;
       return { value: defaultValue, reason: "ERROR", errorCode: codes[errorCode], errorMessage };
     }
-    if (exposure === "onEvaluation" && assignment.exposed) experiments.exposed(assignment, targetingKey);
+    if (exposure === "onEvaluation" && assignment.exposed) {
+      experiments.exposed(assignment, targetingKey, attributes);
+    }
     return { value: resolved.value ?? defaultValue, ...details(assignment) };
   }
 

@@ -107,8 +107,8 @@ const expectStatus = (reply: Reply, status: number): Reply => {
 };
 
 /** Creates an experiment and takes it through approval to Running. */
-export const start = async (url: string, name: string): Promise<void> => {
-  const configuration = { variants: [{ key: "control", control: true }, { key: "treatment" }] };
+export const start = async (url: string, name: string, more: Readonly<Record<string, unknown>> = {}): Promise<void> => {
+  const configuration = { variants: [{ key: "control", control: true }, { key: "treatment" }], ...more };
   expectStatus(await ask(url, "author", "POST", `${name}/versions`, { configuration }), 201);
   const move = (targetState: string): Promise<Reply> =>
     ask(url, "author", "POST", `${name}/lifecycle/transition`, { targetState });

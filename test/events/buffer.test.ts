@@ -88,25 +88,25 @@ describe("a batch goes", () => {
 
   test("by settings that change from batch to batch, where somebody tells them", async () => {
     let flushEvents: number | undefined = 2;
-    const { add, sizes } = setup({
-      flushEvents: 4,
-      flushSettings: () => (flushEvents === undefined ? undefined : { flushEvents }),
+    const { add, sizes, clock } = setup({
+      // Told a time as well, which is not heard: it is set here.
+      flushIntervalMs: 50,
+      flushSettings: () => (flushEvents === undefined ? undefined : { flushEvents, flushIntervalMs: 1 }),
     });
     add(exposures(2));
     await settle();
     flushEvents = 3;
     add(exposures(2));
-    await settle();
+    await clock.advance(2);
     expect(sizes()).toEqual([2]);
     flushEvents = undefined;
     add(exposures(1));
     await settle();
     add(exposures(3));
-    await settle();
+    await clock.advance(49);
     expect(sizes()).toEqual([2, 3]);
-    add(exposures(1));
-    await settle();
-    expect(sizes()).toEqual([2, 3, 4]);
+    await clock.advance(1);
+    expect(sizes()).toEqual([2, 3, 3]);
   });
 
   test("after its default time, where undefined is said", async () => {

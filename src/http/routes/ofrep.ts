@@ -15,6 +15,7 @@ import { NameSchema } from "../../scope.ts";
 import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 import { conditional } from "../governed.ts";
+import { messageOf } from "../../message-of.ts";
 
 const Request = v.object({ context: v.optional(v.record(v.string(), v.unknown())) });
 
@@ -32,7 +33,7 @@ const compiled = (rule: ExperimentRule): Assign => {
   try {
     return compileRule(rule);
   } catch (error) {
-    const failure = errorAssignment(rule.name, "PARSE_ERROR", error instanceof Error ? error.message : String(error));
+    const failure = errorAssignment(rule.name, "PARSE_ERROR", messageOf(error));
     return () => failure;
   }
 };

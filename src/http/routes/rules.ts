@@ -29,6 +29,7 @@ const Rule = v.object({
   mode: v.exactOptional(v.literal("stopEnrolment")),
   killed: v.exactOptional(v.boolean()),
   killedVariants: v.exactOptional(v.array(v.string())),
+  dimensions: v.exactOptional(v.array(v.string())),
   shipped: v.exactOptional(v.string()),
 });
 
