@@ -242,13 +242,17 @@ const holdOrRefuse = (
       declinedBy,
     });
   }
+  const held = judged.verdicts.filter(({ satisfied }) => !satisfied).map(({ gate }) => gate);
   const ended = endStaleProposals(evidence.ref, state, evidence.policySet, evidence.now);
   if (state.proposals.length - ended.length >= limits.openProposals) {
     return deny("invalid-request", `at most ${limits.openProposals} proposals of one experiment may be open`);
   }
   return {
     outcome: "hold",
-    events: [...ended, openProposal(state, aim, evidence, textsOf(ask))],
+    events: [
+      ...ended,
+      openProposal(state, aim, evidence, { ...textsOf(ask), ...(ask.propose === true ? {} : { held }) }),
+    ],
     proposalId: evidence.proposalId,
   };
 };

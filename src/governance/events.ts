@@ -169,6 +169,8 @@ interface Payloads {
     readonly reason?: PersonalRef;
     readonly metadata?: PersonalRef;
     readonly expiresAt?: string;
+    /** Somebody asked for the change itself, and these gates held it. Left out: it was put to its approvers as a proposal. */
+    readonly held?: readonly string[];
   };
   ApprovalGiven: { readonly proposal: string; readonly changeDigest: string; readonly reason?: PersonalRef };
   ApprovalDeclined: { readonly proposal: string; readonly changeDigest: string; readonly reason?: PersonalRef };

@@ -159,7 +159,7 @@ export const openProposal = (
   state: ExperimentState,
   aim: Aim,
   evidence: Pick<Evidence, "ref" | "policySet" | "now" | "proposalId">,
-  texts: { readonly reason?: PersonalRef; readonly metadata?: PersonalRef } = {},
+  more: { readonly reason?: PersonalRef; readonly metadata?: PersonalRef; readonly held?: readonly string[] } = {},
 ): DomainEvent => {
   const set = rulesFor(evidence.policySet, state, aim);
   const expiresAt = proposalExpiry(set.gates, evidence.now);
@@ -169,7 +169,7 @@ export const openProposal = (
       ...changeOf(evidence.ref, state, aim, set),
       proposal: evidence.proposalId,
       ...(expiresAt === undefined ? {} : { expiresAt }),
-      ...texts,
+      ...more,
     },
   };
 };

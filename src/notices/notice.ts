@@ -85,7 +85,7 @@ const ofFinding = ({ metric }: GuardrailFinding): NoticeKind =>
 export const kindOf = (event: EventRecord): NoticeKind | null => {
   switch (event.type) {
     case "ProposalOpened":
-      return "proposed";
+      return event.data.held === undefined ? "proposed" : "held";
     case "ApprovalGiven":
       return "approved";
     case "ApprovalDeclined":
@@ -108,7 +108,7 @@ export const kindOf = (event: EventRecord): NoticeKind | null => {
     case "GuardrailBroken":
       return ofFinding(event.data);
     case "ChangeDenied":
-      return "denied";
+      return event.data.code === "evidence-inconclusive" ? "held" : "denied";
     case "Created":
     case "Reopened":
     case "VersionWritten":
@@ -123,6 +123,17 @@ export const kindOf = (event: EventRecord): NoticeKind | null => {
     default:
       return event satisfies never;
   }
+};
+
+/**
+ * Every kind that an event may be asked for by. What was held is a proposal to those who approve, and what could not be
+ * decided for want of evidence was denied to whoever asked.
+ */
+export const kindsOf = (event: EventRecord): readonly NoticeKind[] => {
+  const kind = kindOf(event);
+  if (kind === null) return [];
+  if (event.type === "ProposalOpened" && kind === "held") return [kind, "proposed"];
+  return event.type === "ChangeDenied" && kind === "held" ? [kind, "denied"] : [kind];
 };
 
 const changeOf = ({ kind, from, to, version, changeDigest, parameters }: Change): NoticeChange => ({
@@ -178,8 +189,13 @@ interface Told {
 const tell = (event: EventRecord): Told | null => {
   switch (event.type) {
     case "ProposalOpened": {
-      const { proposal, reason } = event.data;
-      return { what: `proposed: ${move(event.data)}`, more: { proposal, change: changeOf(event.data) }, reason };
+      const { proposal, reason, held } = event.data;
+      const what =
+        held === undefined
+          ? `proposed: ${move(event.data)}`
+          : `held: ${move(event.data)} waits for ${held.join(", ")}, and is proposed`;
+      const missing = held === undefined || held.length === 0 ? {} : { missing: held };
+      return { what, more: { proposal, change: changeOf(event.data), ...missing }, reason };
     }
     case "ApprovalGiven":
     case "ApprovalDeclined": {
@@ -218,7 +234,10 @@ const tell = (event: EventRecord): Told | null => {
       return { what: `the guardrail on ${event.data.metric} is broken`, more: { guardrail: event.data } };
     case "ChangeDenied": {
       const { code, attempt, reason } = event.data;
-      const what = attempt === "approve" ? "an approval was denied" : `denied: ${move(event.data)}`;
+      const what =
+        attempt === "approve"
+          ? "an approval was denied"
+          : `${code === "evidence-inconclusive" ? "held" : "denied"}: ${move(event.data)}`;
       return { what: `${what} (${code})`, more: { ...decidedOf(event.data), code }, reason };
     }
     case "Created":

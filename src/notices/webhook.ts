@@ -3,7 +3,7 @@ import { createPoster, type Post } from "../delivery/post.ts";
 import type { Subscriber } from "../delivery/subscriber.ts";
 import type { EventRecord } from "../governance/events.ts";
 import type { ExperimentRef } from "../scope.ts";
-import { kindOf, type Notice, type NoticeKind, noticeOf, type Personal } from "./notice.ts";
+import { kindsOf, type Notice, type NoticeKind, noticeOf, type Personal } from "./notice.ts";
 import { idHeader, parseSecrets, signWebhook, timestampHeader } from "./signature.ts";
 import { slackMessage } from "./slack.ts";
 
@@ -46,10 +46,10 @@ export const isWanted = (
   event: EventRecord,
   { tenant, environment, experiment }: ExperimentRef,
 ): boolean => {
-  const kind = kindOf(event);
+  const ofEvent = kindsOf(event);
   return (
-    kind !== null &&
-    (kinds?.includes(kind) ?? true) &&
+    ofEvent.length > 0 &&
+    (kinds?.some((kind) => ofEvent.includes(kind)) ?? true) &&
     (tenants?.includes(tenant) ?? true) &&
     (environments?.includes(environment) ?? true) &&
     (experiments?.includes(experiment) ?? true)

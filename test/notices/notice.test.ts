@@ -1,6 +1,8 @@
 /** Which events become notices, and that nothing personal leaves with them unasked. */
 import { expect, test } from "vitest";
+import { memoryStore } from "../../adapters/store/memory.ts";
 import type { EventRecord } from "../../src/governance/events.ts";
+import { createGovernance } from "../../src/governance/governance.ts";
 import { sampleRatioMetric as metricOfAutoStop } from "../../src/ledger/auto-stop.ts";
 import { kindOf, noticeKinds, noticeOf, sampleRatioMetric } from "../../src/notices/notice.ts";
 import { slackMessage } from "../../src/notices/slack.ts";
@@ -94,6 +96,36 @@ test("a filter lets through what it names, and no more", () => {
   );
   for (const filter of [{ tenants: ["acme"] }, { environments: ["staging"] }, { experiments: ["other"] }])
     expect(wanted(filter)).toEqual([]);
+});
+
+test("a change that somebody asked for and gates hold is told as held, with the gates; a proposal as proposed", async () => {
+  const store = memoryStore();
+  const governance = createGovernance({
+    store,
+    gates: [{ type: "manual", name: "launch", from: "Approved", to: "Running" }],
+  });
+  const variants = [{ key: "control", control: true }, { key: "treatment" }];
+  await governance.define("checkout", { variants }, author);
+  for (const to of ["PendingApproval", "Approved", "Running"] as const)
+    await governance.transition("checkout", to, {}, author);
+  const page = await store.history(ref, { limit: 100 });
+  const held = page.events.filter((event) => event.type === "ProposalOpened");
+  expect(held.flatMap((event) => noticeOf(ref, event) ?? [])).toMatchObject([
+    {
+      kind: "held",
+      missing: ["launch"],
+      summary: "checkout: held: Approved → Running waits for launch, and is proposed",
+    },
+  ]);
+  const wanted = (kind: "held" | "proposed" | "denied") =>
+    held.filter((event) => isWanted({ kinds: [kind] }, event, ref)).length;
+  expect([wanted("held"), wanted("proposed"), wanted("denied")]).toEqual([1, 1, 0]);
+  const asked = events.filter((event) => event.type === "ProposalOpened");
+  expect(asked.every((event) => isWanted({ kinds: ["proposed"] }, event, ref))).toBe(true);
+  expect(asked.some((event) => isWanted({ kinds: ["held"] }, event, ref))).toBe(false);
+  const inconclusive = events.filter((event) => noticeOf(ref, event)?.code === "evidence-inconclusive");
+  expect(inconclusive.map(({ type }) => type)).toEqual(["ChangeDenied", "RampHeld"]);
+  expect(inconclusive.map((event) => isWanted({ kinds: ["held"] }, event, ref))).toEqual([true, true]);
 });
 
 test("Slack gets one line, its facts, and nothing that it would act on", () => {
