@@ -4,6 +4,7 @@ import { canonicalJson, byteLength, digestOf } from "./canonical.ts";
 import { DurationSchema, parseDuration } from "./duration.ts";
 import { TargetingSchema } from "./evaluation/targeting-schema.ts";
 import { limits } from "./limits.ts";
+import { pauseModes } from "./lifecycle.ts";
 import { differ, exactlyOne } from "./list-checks.ts";
 import { ExperimentNameSchema, NameSchema } from "./scope.ts";
 
@@ -248,14 +249,17 @@ const ScheduleSchema = v.pipe(
   v.strictObject({
     /** When the approved experiment starts: Ramping where there is a ramp, else Running. */
     start: v.optional(InstantSchema),
-    /** When it pauses: everybody gets control. */
+    /** When it pauses. */
     end: v.optional(InstantSchema),
+    /** What the pause at the end does: everybody gets control (the default), or whoever is in stays in. */
+    mode: v.exactOptional(v.picklist(pauseModes, pauseModes.join(", "))),
   }),
   v.check(({ start, end }) => start !== undefined || end !== undefined, "a start, an end, or both"),
   v.check(
     ({ start, end }) => start === undefined || end === undefined || Date.parse(start) < Date.parse(end),
     "an end after the start",
   ),
+  v.check(({ end, mode }) => mode === undefined || end !== undefined, "mode beside an end only"),
 );
 
 const ConfigurationObject = v.strictObject({

@@ -14,6 +14,8 @@ export const scheduleOf = (
 ): readonly DomainEvent[] => {
   const start = schedule?.start;
   const end = schedule?.end;
+  // The default is written nowhere: the change is the one that it always was.
+  const parameters = schedule?.mode === "stopEnrolment" ? { mode: schedule.mode } : {};
   const changes: readonly ScheduledChange[] = [
     ...(start === undefined
       ? []
@@ -25,7 +27,7 @@ export const scheduleOf = (
             parameters: {},
           } as const,
         ]),
-    ...(end === undefined ? [] : [{ id: `${proposalId}-end`, at: end, to: "Paused", parameters: {} } as const]),
+    ...(end === undefined ? [] : [{ id: `${proposalId}-end`, at: end, to: "Paused", parameters } as const]),
   ].filter(({ at }) => Date.parse(at) > now);
   return changes.length === 0 ? [] : [{ type: "ScheduleSet", data: { changes: byTime(changes) } }];
 };

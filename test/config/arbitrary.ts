@@ -6,7 +6,7 @@ import { envelopeTypes } from "../../src/events/envelope.ts";
 import { changeKinds } from "../../src/governance/events.ts";
 import { noticeKinds, personalChoices } from "../../src/notices/notice.ts";
 import { onMissingChoices } from "../../src/governance/policies/schema.ts";
-import { lifecycleStates } from "../../src/lifecycle.ts";
+import { lifecycleStates, pauseModes } from "../../src/lifecycle.ts";
 
 const name = fc
   .stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,20}$/)
@@ -249,7 +249,11 @@ const instant = (from: string, to: string) =>
     .chain((date) => fc.constantFrom(date.toISOString(), `${date.toISOString().slice(0, 19)}+02:00`));
 const start = instant("2026-01-01T00:00:00Z", "2026-12-31T00:00:00Z");
 const end = instant("2027-01-02T00:00:00Z", "2027-12-31T00:00:00Z");
-const schedule = fc.oneof(fc.record({ start }), fc.record({ end }), fc.record({ start, end }));
+const schedule = fc.oneof(
+  fc.record({ start }),
+  fc.record({ end, mode: fc.constantFrom(...pauseModes) }, { requiredKeys: ["end"] }),
+  fc.record({ start, end }),
+);
 
 const window = fc.oneof(
   fc.record({ from: fc.constantFrom("0s", "1h"), to: fc.constantFrom("2h", "P7D") }, { requiredKeys: [] }),

@@ -1,5 +1,7 @@
 /** Two ways to pause, through commands, state, rules and schedules. */
+import * as v from "valibot";
 import { describe, expect, test } from "vitest";
+import { ConfigurationSchema } from "../../src/experiment.ts";
 import type { Decision } from "../../src/governance/commands.ts";
 import { ruleOf } from "../../src/governance/publish.ts";
 import { author, person, type Scenario, scenario, startOfTime } from "../support/scenario.ts";
@@ -75,6 +77,37 @@ describe("a schedule", () => {
       { at: minute, by: person("system:schedule", [], "service") },
     );
     expect(scene.state()).toMatchObject({ lifecycle: "Paused", paused: "stopEnrolment" });
+  });
+
+  test("of the configuration says what its end does: control for everybody, unless it says otherwise", () => {
+    for (const { mode, parameters, paused } of [
+      { mode: undefined, parameters: {}, paused: "control" },
+      { mode: "control", parameters: {}, paused: "control" },
+      { mode: "stopEnrolment", parameters: { mode: "stopEnrolment" }, paused: "stopEnrolment" },
+    ] as const) {
+      const schedule = { end: at(minute), ...(mode !== undefined && { mode }) };
+      const scene = scenario().writes({ schedule }).moves("PendingApproval").moves("Approved").moves("Running");
+      const [waiting] = scene.state().schedule;
+      expect(waiting).toMatchObject({ to: "Paused", parameters });
+      expect(waiting?.parameters).toEqual(parameters);
+      scene.given(
+        { type: "Fire", scheduled: waiting?.id ?? "" },
+        { at: minute, by: person("system:schedule", [], "service") },
+      );
+      expect(scene.state()).toMatchObject({ lifecycle: "Paused", paused });
+    }
+  });
+
+  test("of a configuration has a mode beside an end only", () => {
+    const written = (schedule: object) =>
+      v.is(ConfigurationSchema, {
+        name: "checkout",
+        variants: [{ key: "control", control: true }, { key: "treatment" }],
+        schedule,
+      });
+    expect(written({ end: at(minute), mode: "stopEnrolment" })).toBe(true);
+    expect(written({ start: at(minute), mode: "stopEnrolment" })).toBe(false);
+    expect(written({ end: at(minute), mode: "stop" })).toBe(false);
   });
 
   test("cannot give a mode to anything else", () => {
