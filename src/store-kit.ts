@@ -10,6 +10,7 @@ export {
   storableCommit,
   type StorableEvent,
   type StorableReceipt,
+  storableReceipts,
   type StorableSnapshot,
 } from "./governance/storable-commit.ts";
 export {
@@ -20,6 +21,7 @@ export {
   storableLoad,
   storablePageQuery,
   storablePersonalQuery,
+  storableReceiptsQuery,
   storableRefs,
 } from "./governance/storable-query.ts";
 export { checkRef, parseTime } from "./governance/store-door.ts";

@@ -143,6 +143,14 @@ export class ExperimentObject extends DurableObject<WorkerEnv> implements Experi
     return answering(() => this.#store.checkpoint(...args), reportError);
   }
 
+  receipts(...args: Parameters<HistoryStub["receipts"]>): ReturnType<HistoryStub["receipts"]> {
+    return answering(() => this.#store.receipts(...args), reportError);
+  }
+
+  keepReceipts(...args: Parameters<HistoryStub["keepReceipts"]>): ReturnType<HistoryStub["keepReceipts"]> {
+    return answering(() => this.#store.keepReceipts(...args), reportError);
+  }
+
   sweep(...args: Parameters<HistoryStub["sweep"]>): ReturnType<HistoryStub["sweep"]> {
     return answering(() => this.#store.sweep(...args), reportError);
   }

@@ -9,6 +9,7 @@ import {
   type StorableCommit,
   type StorableEvent,
   type StorableReceipt,
+  storableReceipts,
   type StorableSnapshot,
 } from "../../src/governance/storable-commit.ts";
 import {
@@ -20,6 +21,7 @@ import {
   type StorablePageQuery,
   storablePageQuery,
   storablePersonalQuery,
+  storableReceiptsQuery,
   storableRefs,
 } from "../../src/governance/storable-query.ts";
 import { checkRef, parseTime } from "../../src/governance/store-door.ts";
@@ -281,6 +283,20 @@ export const memoryStore = (): GovernanceStore => {
       checkRef(ref);
       const found = aggregateOf(ref)?.checkpoint ?? null;
       return found === null ? null : { ...found, signature: { ...found.signature } };
+    },
+
+    async receipts(ref, query) {
+      const { now, ...page } = storableReceiptsQuery(ref, query);
+      const kept = [...(aggregateOf(ref)?.receipts ?? [])].filter(([, { expiresAt }]) => expiresAt > now);
+      const { rows, next } = pageOf(new Map(kept), page);
+      return { receipts: rows.map(([, receipt]) => readReceipt(receipt)), next };
+    },
+
+    async keepReceipts(ref, receipts) {
+      const kept = storableReceipts(ref, receipts);
+      const known = aggregateOf(ref)?.receipts;
+      for (const receipt of kept)
+        if (receipt.expiresAt > (known?.get(receipt.key)?.expiresAt ?? -Infinity)) known?.set(receipt.key, receipt);
     },
 
     async sweep(ref, now) {

@@ -1,12 +1,13 @@
 /** The questions and answers of the PostgreSQL schema in `migrations/postgres/`. */
 import * as v from "valibot";
-import { readReceipt, type StorableCommit } from "../../src/governance/storable-commit.ts";
+import { readReceipt, type StorableCommit, type StorableReceipt } from "../../src/governance/storable-commit.ts";
 import type {
   StorableHistoryQuery,
   StorableListQuery,
   StorableLoad,
   StorablePageQuery,
   StorablePersonalQuery,
+  StorableReceiptsQuery,
 } from "../../src/governance/storable-query.ts";
 import { type Checkpoint, surfaceClaim } from "../../src/governance/store.ts";
 import { readEvent, readState } from "../../src/governance/stored.ts";
@@ -75,6 +76,10 @@ export const PersonalRow = v.object({
   salt: v.string(),
   value: v.string(),
 });
+export const ReceiptRow = v.pipe(
+  v.object({ key: v.string(), fingerprint: v.string(), answer: v.string(), expires_at: v.number() }),
+  v.transform(({ expires_at: expiresAt, ...receipt }) => readReceipt({ ...receipt, expiresAt })),
+);
 export const CheckpointRow = v.pipe(
   v.object({ seq: v.number(), hash: v.string(), key_id: v.string(), signature: v.string(), text: v.string() }),
   v.transform(({ key_id: keyId, signature: value, ...place }) => ({ ...place, signature: { keyId, value } })),
@@ -242,6 +247,27 @@ export const postgresQueries = (schema: string) => {
       `SELECT seq::double precision, hash, key_id, signature, text FROM ${table("checkpoints")}
         WHERE ${here} ORDER BY checkpoints.seq DESC LIMIT 1`,
       ...experimentOf(ref),
+    ],
+
+    receipts: (ref: ExperimentRef, { after, limit, now }: StorableReceiptsQuery): Query => [
+      `SELECT key, fingerprint, answer, expires_at::double precision FROM ${table("receipts")}
+        WHERE ${here} AND key > $4 AND receipts.expires_at > $6::bigint ORDER BY key LIMIT $5::integer`,
+      ...experimentOf(ref),
+      after,
+      limit + 1,
+      now,
+    ],
+
+    keepReceipts: (ref: ExperimentRef, receipts: readonly StorableReceipt[]): Query => [
+      `INSERT INTO ${table("receipts")} AS known (tenant, environment, experiment, key, fingerprint, answer, expires_at)
+        SELECT $1, $2, $3, r ->> 'key', r ->> 'fingerprint', r ->> 'answer', (r ->> 'expiresAt')::bigint
+        FROM jsonb_array_elements($4::text::jsonb) AS r
+        WHERE EXISTS (SELECT 1 FROM ${table("snapshots")} WHERE ${here})
+        ON CONFLICT (tenant, environment, experiment, key) DO UPDATE SET
+          fingerprint = excluded.fingerprint, answer = excluded.answer, expires_at = excluded.expires_at
+        WHERE excluded.expires_at > known.expires_at`,
+      ...experimentOf(ref),
+      JSON.stringify(receipts),
     ],
 
     sweep: (ref: ExperimentRef, now: number): Query => [

@@ -5,7 +5,7 @@
  */
 import * as v from "valibot";
 import { ProvisoError } from "../../src/errors.ts";
-import { storableCommit } from "../../src/governance/storable-commit.ts";
+import { storableCommit, storableReceipts } from "../../src/governance/storable-commit.ts";
 import {
   checkCheckpoint,
   checkPosition,
@@ -14,6 +14,7 @@ import {
   storableLoad,
   storablePageQuery,
   storablePersonalQuery,
+  storableReceiptsQuery,
   storableRefs,
 } from "../../src/governance/storable-query.ts";
 import { checkRef, parseTime } from "../../src/governance/store-door.ts";
@@ -28,6 +29,7 @@ import {
   PositionRow,
   postgresQueries,
   type Query,
+  ReceiptRow,
   RuleRow,
   schemaVersion,
   SnapshotRow,
@@ -223,6 +225,18 @@ export const postgresStore = (options: PostgresStoreOptions): GovernanceStore =>
     async checkpoint(ref) {
       checkRef(ref);
       return firstOf(CheckpointRow, await run("read the checkpoint", queries.checkpoint(ref))) ?? null;
+    },
+
+    async receipts(ref, query) {
+      const storable = storableReceiptsQuery(ref, query);
+      const rows = await run("read receipts", queries.receipts(ref, storable));
+      const { page, isLast } = pageOf(ReceiptRow, rows, storable.limit);
+      return { receipts: page, next: isLast ? null : (page.at(-1)?.key ?? null) };
+    },
+
+    async keepReceipts(ref, receipts) {
+      const kept = storableReceipts(ref, receipts);
+      if (kept.length > 0) await run("keep receipts", queries.keepReceipts(ref, kept));
     },
 
     async sweep(ref, now) {

@@ -1,5 +1,5 @@
 /** Everything but commit, the same for every adapter that speaks the SQLite schema: questions, and what the rows say. */
-import type { StorableCommit } from "../../src/governance/storable-commit.ts";
+import { type StorableCommit, storableReceipts } from "../../src/governance/storable-commit.ts";
 import {
   checkCheckpoint,
   checkPosition,
@@ -9,6 +9,7 @@ import {
   storableLoad,
   storablePageQuery,
   storablePersonalQuery,
+  storableReceiptsQuery,
   storableRefs,
 } from "../../src/governance/storable-query.ts";
 import { genesisHead } from "../../src/governance/chain.ts";
@@ -24,6 +25,9 @@ import type {
   LoadOptions,
   PersonalPage,
   PersonalQuery,
+  Receipt,
+  ReceiptsPage,
+  ReceiptsQuery,
   RulesPage,
   RulesQuery,
 } from "../../src/governance/store.ts";
@@ -47,6 +51,8 @@ export interface SqliteReads {
   erase(ref: ExperimentRef, refs: readonly PersonalRef[]): Promise<void>;
   archive(ref: ExperimentRef, checkpoint: Checkpoint): Promise<boolean>;
   checkpoint(ref: ExperimentRef): Promise<Checkpoint | null>;
+  receipts(ref: ExperimentRef, query?: ReceiptsQuery): Promise<ReceiptsPage>;
+  keepReceipts(ref: ExperimentRef, receipts: readonly Receipt[]): Promise<void>;
   sweep(ref: ExperimentRef, now: string): Promise<void>;
   positions(ref: ExperimentRef): Promise<ReadonlyMap<string, number>>;
   advance(ref: ExperimentRef, subscriber: string, seq: number): Promise<void>;
@@ -175,6 +181,23 @@ export const sqliteReads = (run: Run, charactersMax = Number.POSITIVE_INFINITY):
     checkRef(ref);
     const [rows] = await run("read the checkpoint", [sqlite.checkpointQuery(ref)]);
     return sqlite.firstOf(sqlite.CheckpointRow, rows);
+  },
+
+  async receipts(ref, query) {
+    const storable = storableReceiptsQuery(ref, query);
+    const [found] = await run("read receipts", [sqlite.receiptsQuery(ref, storable)]);
+    const { rows, more } = firstRows(found, storable.limit, charactersMax);
+    const page = sqlite.rowsOf(sqlite.ReceiptRow, rows);
+    return { receipts: page, next: more ? (page.at(-1)?.key ?? null) : null };
+  },
+
+  async keepReceipts(ref, receipts) {
+    const kept = storableReceipts(ref, receipts);
+    if (kept.length > 0)
+      await run(
+        "keep receipts",
+        kept.map((receipt) => sqlite.keepReceiptQuery(ref, receipt)),
+      );
   },
 
   async sweep(ref, now) {

@@ -5,12 +5,18 @@
 import * as v from "valibot";
 import { ProvisoError } from "../../src/errors.ts";
 import type { PersonalRef } from "../../src/governance/events.ts";
-import { readReceipt, type StorableCommit, type StorableEvent } from "../../src/governance/storable-commit.ts";
+import {
+  readReceipt,
+  type StorableCommit,
+  type StorableEvent,
+  type StorableReceipt,
+} from "../../src/governance/storable-commit.ts";
 import type {
   StorableHistoryQuery,
   StorableListQuery,
   StorablePageQuery,
   StorablePersonalQuery,
+  StorableReceiptsQuery,
 } from "../../src/governance/storable-query.ts";
 import { type Checkpoint, surfaceClaim, type PersonalValue, type RuleSet } from "../../src/governance/store.ts";
 import { readEvent, readState } from "../../src/governance/stored.ts";
@@ -239,6 +245,32 @@ export const archiveQueries = (ref: ExperimentRef, { seq, hash, text, signature 
 export const checkpointQuery = (ref: ExperimentRef): Query => [
   `SELECT seq, hash, key_id, signature, text FROM checkpoints WHERE ${here} ORDER BY seq DESC LIMIT 1`,
   ...experimentOf(ref),
+];
+
+/** One page of receipts and one row more. */
+export const receiptsQuery = (ref: ExperimentRef, { after, limit, now }: StorableReceiptsQuery): Query => [
+  `SELECT key, fingerprint, answer, expires_at FROM receipts
+  WHERE ${here} AND key > ?4 AND expires_at > ?6 ORDER BY key LIMIT ?5`,
+  ...experimentOf(ref),
+  after,
+  limit + 1,
+  now,
+];
+
+export const keepReceiptQuery = (
+  ref: ExperimentRef,
+  { key, fingerprint, answer, expiresAt }: StorableReceipt,
+): Query => [
+  `INSERT INTO receipts (tenant, environment, experiment, key, fingerprint, answer, expires_at)
+  SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE EXISTS (SELECT 1 FROM snapshots WHERE ${here})
+  ON CONFLICT (tenant, environment, experiment, key) DO UPDATE SET
+    fingerprint = excluded.fingerprint, answer = excluded.answer, expires_at = excluded.expires_at
+  WHERE excluded.expires_at > receipts.expires_at`,
+  ...experimentOf(ref),
+  key,
+  fingerprint,
+  answer,
+  expiresAt,
 ];
 
 export const sweepQuery = (ref: ExperimentRef, now: number): Query => [

@@ -497,6 +497,66 @@ end
 return { '=ok' }
 `);
 
+/** A page of receipts in the order of their keys, and no more bytes than one answer may have. */
+export const receiptsScript = script(`
+local receiptsKey = KEYS[1]
+local expiriesKey = KEYS[2]
+
+local after = ARGV[1]
+local limit = tonumber(ARGV[2])
+local nowMs = ARGV[3]
+local bytesMax = tonumber(ARGV[4])
+
+local keys = {}
+for _, key in ipairs(redis.call('ZRANGEBYSCORE', expiriesKey, '(' .. nowMs, '+inf')) do
+  if key > after then keys[#keys + 1] = key end
+end
+table.sort(keys)
+local reply = { #keys > limit and '=1' or '=0' }
+local bytes = 0
+for index = 1, math.min(#keys, limit) do
+  local receipt = redis.call('HGET', receiptsKey, keys[index])
+  if receipt then
+    bytes = bytes + #receipt
+    if #reply > 1 and bytes > bytesMax then
+      reply[1] = '=1'
+      break
+    end
+    reply[#reply + 1] = '=' .. keys[index]
+    reply[#reply + 1] = '=' .. receipt
+  end
+end
+return reply
+`);
+
+/** Keeps receipts of an experiment that is known here: under each key the one that ends later. */
+export const keepReceiptsScript = script(`
+local experimentKey = KEYS[1]
+local receiptsKey = KEYS[2]
+local expiriesKey = KEYS[3]
+
+local lifetimeMsMin = ARGV[1]
+-- ARGV[2] and on, for each: its key, when it ends in ms, and what is stored.
+
+if redis.call('EXISTS', experimentKey) == 0 then return { '=ok' } end
+local time = redis.call('TIME')
+local nowMs = tonumber(time[1]) * 1000
+for index = 2, #ARGV, 3 do
+  local key = ARGV[index]
+  local expiresAtMs = ARGV[index + 1]
+  local lifetimeMs = math.max(tonumber(lifetimeMsMin), tonumber(expiresAtMs) - nowMs)
+  local before = redis.call('ZSCORE', expiriesKey, key)
+  if not before or tonumber(before) < tonumber(expiresAtMs) then
+    redis.call('HSET', receiptsKey, key, ARGV[index + 2])
+    redis.call('ZADD', expiriesKey, expiresAtMs, key)
+    for _, kept in ipairs({ receiptsKey, expiriesKey }) do
+      if redis.call('PTTL', kept) < lifetimeMs then redis.call('PEXPIRE', kept, string.format('%.0f', lifetimeMs)) end
+    end
+  end
+end
+return { '=ok' }
+`);
+
 /** Removes receipts that have ended. */
 export const sweepScript = script(`
 local receiptsKey = KEYS[1]

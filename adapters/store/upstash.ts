@@ -11,7 +11,13 @@ import { canonicalJson } from "../../src/canonical.ts";
 import { byCodePoint } from "../../src/code-points.ts";
 import { ProvisoError } from "../../src/errors.ts";
 import { eventTypes, type PersonalRef } from "../../src/governance/events.ts";
-import { readReceipt, storableCommit, type StorableCommit } from "../../src/governance/storable-commit.ts";
+import {
+  readReceipt,
+  storableCommit,
+  type StorableCommit,
+  type StorableReceipt,
+  storableReceipts,
+} from "../../src/governance/storable-commit.ts";
 import {
   checkCheckpoint,
   checkPosition,
@@ -21,6 +27,7 @@ import {
   storableLoad,
   storablePageQuery,
   storablePersonalQuery,
+  storableReceiptsQuery,
   storableRefs,
 } from "../../src/governance/storable-query.ts";
 import { checkRef, parseTime } from "../../src/governance/store-door.ts";
@@ -117,6 +124,9 @@ const peopleIn = (values: Reply): ReadonlyMap<PersonalRef, string> =>
 
 const rowOf = ({ kind, salt, value }: PersonalValue): string => canonicalJson({ kind, salt, value });
 
+const receiptRow = ({ fingerprint, answer, expiresAt }: StorableReceipt): string =>
+  canonicalJson({ fingerprint, answer, expiresAt });
+
 const readSnapshot = (state: string, revision: string | null | undefined, revisionHash: string | null | undefined) => ({
   state: readState(state),
   revision: Number(revision),
@@ -198,10 +208,6 @@ const commitRequest = (keys: Keys, ref: ExperimentRef, commit: StorableCommit) =
     events.map(({ seq }) => of.segment(seq)),
     fixed.length,
   );
-  const stored =
-    receipt === null
-      ? ""
-      : canonicalJson({ fingerprint: receipt.fingerprint, answer: receipt.answer, expiresAt: receipt.expiresAt });
   const args = [
     ref.experiment,
     String(expect.seq),
@@ -215,7 +221,7 @@ const commitRequest = (keys: Keys, ref: ExperimentRef, commit: StorableCommit) =
     snapshot?.text ?? "",
     flag(receipt !== null),
     receipt?.key ?? "",
-    stored,
+    receipt === null ? "" : receiptRow(receipt),
     String(receipt?.expiresAt ?? ""),
     String(receipt === null ? 0 : Math.max(lifetimeMsMin, receipt.expiresAt - now)),
     String(events.length),
@@ -528,6 +534,34 @@ export const upstashStore = (options: UpstashStoreOptions): GovernanceStore => {
       const of = keys.ofExperiment(ref);
       const [, stored] = await ask("read the checkpoint", scripts.checkpointScript, [of.experiment]);
       return stored == null ? null : v.parse(CheckpointRow, JSON.parse(stored));
+    },
+
+    async receipts(ref, query) {
+      const { after, limit, now } = storableReceiptsQuery(ref, query);
+      const of = keys.ofExperiment(ref);
+      const [more, ...rows] = await ask(
+        "read receipts",
+        scripts.receiptsScript,
+        [of.receipts, of.expiries],
+        [after, String(limit), String(now), String(answerBytesMax)],
+      );
+      const receipts = inPairs(rows).map(([key, row]) => readReceipt({ key, ...v.parse(ReceiptRow, JSON.parse(row)) }));
+      return { receipts, next: more === "1" ? (receipts.at(-1)?.key ?? null) : null };
+    },
+
+    async keepReceipts(ref, receipts) {
+      const kept = storableReceipts(ref, receipts);
+      const of = keys.ofExperiment(ref);
+      if (kept.length === 0) return;
+      await ask(
+        "keep receipts",
+        scripts.keepReceiptsScript,
+        [of.experiment, of.receipts, of.expiries],
+        [
+          String(lifetimeMsMin),
+          ...kept.flatMap((receipt) => [receipt.key, String(receipt.expiresAt), receiptRow(receipt)]),
+        ],
+      );
     },
 
     async sweep(ref, now) {

@@ -104,6 +104,22 @@ const storableReceipt = (receipt: Receipt): StorableReceipt => {
   return { key, fingerprint, answer, expiresAt: parseTime("/receipt/expiresAt", expiresAt) };
 };
 
+/**
+ * What `keepReceipts` is given; of two under one key the one that ends later.
+ *
+ * @throws ProvisoError `invalid-request`
+ */
+export const storableReceipts = (ref: ExperimentRef, receipts: readonly Receipt[]): readonly StorableReceipt[] => {
+  checkRef(ref);
+  refuseUnstorable(receipts);
+  if (receipts.length > limits.heavyPageRows)
+    throw refusal("/receipts", `${receipts.length} receipts, at most ${limits.heavyPageRows}`);
+  const byKey = new Map<string, StorableReceipt>();
+  for (const one of receipts.map(storableReceipt))
+    if (one.expiresAt > (byKey.get(one.key)?.expiresAt ?? -Infinity)) byKey.set(one.key, one);
+  return [...byKey.values()];
+};
+
 /** The way back, for adapters. */
 export const readReceipt = ({ key, fingerprint, answer, expiresAt }: StorableReceipt): Receipt => ({
   key,

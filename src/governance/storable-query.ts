@@ -13,7 +13,15 @@ import {
   refuseUnstorable,
   signaturePattern,
 } from "./store-door.ts";
-import type { Checkpoint, HistoryQuery, ListQuery, LoadOptions, PersonalQuery, RulesQuery } from "./store.ts";
+import type {
+  Checkpoint,
+  HistoryQuery,
+  ListQuery,
+  LoadOptions,
+  PersonalQuery,
+  ReceiptsQuery,
+  RulesQuery,
+} from "./store.ts";
 
 const pageRowsDefault = 100;
 
@@ -91,6 +99,17 @@ export const storablePageQuery = (ref: ExperimentRef, { after = "", limit }: Rul
   refuseUnstorable({ after });
   return { after, limit: pageLimit(limit, limits.heavyPageRows) };
 };
+
+export interface StorableReceiptsQuery extends StorablePageQuery {
+  /** Like {@link StorableLoad.now}. */
+  readonly now: number;
+}
+
+/** @throws ProvisoError `invalid-request` */
+export const storableReceiptsQuery = (ref: ExperimentRef, query: ReceiptsQuery = {}): StorableReceiptsQuery => ({
+  ...storablePageQuery(ref, query),
+  now: query.now === undefined ? 0 : parseTime("/now", query.now),
+});
 
 /**
  * Each reference once.

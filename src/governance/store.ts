@@ -137,6 +137,22 @@ export interface RulesPage {
   readonly next: string | null;
 }
 
+export interface ReceiptsQuery {
+  /** Keys after this one; left out, all. */
+  readonly after?: string;
+  /** ISO 8601; receipts that end no later are left out. Without a time none is. */
+  readonly now?: string;
+  /** At most 100; default 100. */
+  readonly limit?: number;
+}
+
+export interface ReceiptsPage {
+  /** By key, ascending in code point order. */
+  readonly receipts: readonly Receipt[];
+  /** Pass as `after` for the next page; null at the end. */
+  readonly next: string | null;
+}
+
 export interface PersonalQuery {
   /** Only these, at most 1,000. */
   readonly refs?: readonly PersonalRef[];
@@ -225,6 +241,14 @@ export interface GovernanceStore {
   archive(ref: ExperimentRef, checkpoint: Checkpoint): Promise<boolean>;
   /** The latest checkpoint; the history of an experiment that has one begins with the event at its place. */
   checkpoint(ref: ExperimentRef): Promise<Checkpoint | null>;
+  /** Every receipt of an experiment, for a store that follows this one. Unknown experiments have none. */
+  receipts(ref: ExperimentRef, query?: ReceiptsQuery): Promise<ReceiptsPage>;
+  /**
+   * Keeps answers that another store has given for commits which this one has too, at most 100 in one call. Under a key
+   * that has a receipt already, the one that ends later stays. Doing it again changes nothing, and an experiment that is
+   * unknown here stays so.
+   */
+  keepReceipts(ref: ExperimentRef, receipts: readonly Receipt[]): Promise<void>;
   /** Removes receipts that have expired by `now` (ISO 8601). Commits do so too, but not every experiment has another. */
   sweep(ref: ExperimentRef, now: string): Promise<void>;
   /** How far each subscriber has been served: the log is the outbox, and what lies behind a position is undelivered. */

@@ -42,6 +42,8 @@ const unusable: Parameters<typeof createApp>[0] = {
     erase: never,
     archive: never,
     checkpoint: never,
+    receipts: never,
+    keepReceipts: never,
     sweep: never,
     positions: never,
     advance: never,

@@ -56,6 +56,8 @@ export const faultyStore = (store: GovernanceStore, plan: FaultPlan = {}): Fault
     erase: (ref, refs) => at("erase", () => store.erase(ref, refs)),
     archive: (ref, checkpoint) => at("archive", () => store.archive(ref, checkpoint)),
     checkpoint: (ref) => at("checkpoint", () => store.checkpoint(ref)),
+    receipts: (ref, query) => at("receipts", () => store.receipts(ref, query)),
+    keepReceipts: (ref, receipts) => at("keepReceipts", () => store.keepReceipts(ref, receipts)),
     sweep: (ref, now) => at("sweep", () => store.sweep(ref, now)),
     positions: (ref) => at("positions", () => store.positions(ref)),
     advance: (ref, subscriber, seq) => at("advance", () => store.advance(ref, subscriber, seq)),

@@ -100,6 +100,14 @@ export class HistoryObject extends DurableObject<Env> implements HistoryStub {
     return answering(() => this.#history.checkpoint(...args), unheard);
   }
 
+  receipts(...args: Parameters<HistoryStub["receipts"]>): ReturnType<HistoryStub["receipts"]> {
+    return answering(() => this.#history.receipts(...args), unheard);
+  }
+
+  keepReceipts(...args: Parameters<HistoryStub["keepReceipts"]>): ReturnType<HistoryStub["keepReceipts"]> {
+    return answering(() => this.#history.keepReceipts(...args), unheard);
+  }
+
   sweep(...args: Parameters<HistoryStub["sweep"]>): ReturnType<HistoryStub["sweep"]> {
     return answering(() => this.#history.sweep(...args), unheard);
   }

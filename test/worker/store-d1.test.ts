@@ -194,6 +194,8 @@ describe("d1: reading", () => {
     ["erase", (store, ref) => store.erase(ref, ["a"])],
     ["archive", (store, ref) => store.archive(ref, checkpointAt({ seq: 1, hash: "a" }))],
     ["checkpoint", (store, ref) => store.checkpoint(ref)],
+    ["receipts", (store, ref) => store.receipts(ref)],
+    ["keepReceipts", (store, ref) => store.keepReceipts(ref, [receipt("key")])],
     ["sweep", (store, ref) => store.sweep(ref, later(1))],
     ["positions", (store, ref) => store.positions(ref)],
     ["advance", (store, ref) => store.advance(ref, "a", 1)],
@@ -245,6 +247,8 @@ describe("d1: one round trip", () => {
     expect(await roundTrips(() => store.erase(ref, ["a", "b"]))).toBe(1);
     expect(await roundTrips(() => store.archive(ref, checkpointAt(base.head)))).toBe(1);
     expect(await roundTrips(() => store.checkpoint(ref))).toBe(1);
+    expect(await roundTrips(() => store.receipts(ref, { now: later(1) }))).toBe(1);
+    expect(await roundTrips(() => store.keepReceipts(ref, [receipt("a"), receipt("b")]))).toBe(1);
     expect(await roundTrips(() => store.sweep(ref, later(1)))).toBe(1);
     expect(await roundTrips(() => store.positions(ref))).toBe(1);
     expect(await roundTrips(() => store.advance(ref, "a", 1))).toBe(1);
@@ -289,6 +293,8 @@ const everything = async (store: GovernanceStore, ref: ExperimentRef, base: Base
   await store.personal(ref, { limit: 5 });
   await store.personal(ref, { refs: ["a", "b"] });
   await store.checkpoint(ref);
+  await store.receipts(ref, { limit: 5, now: later(0) });
+  await store.keepReceipts(ref, [receipt("kept")]);
   await store.sweep(ref, later(0));
   await store.positions(ref);
   await store.advance(ref, "subscriber", seq);

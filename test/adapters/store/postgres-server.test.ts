@@ -307,6 +307,11 @@ describe("postgres: the schema", () => {
     await commitAll(store, ref, commit, next(after(commit), { release: ["token"] }));
     await store.erase(ref, []);
     await store.advance(ref, "kv", 2);
+    // Only who follows another store is given receipts.
+    await expect(store.keepReceipts(ref, [receipt("brought")])).rejects.toThrow("could not keep receipts");
+    await client.unsafe("GRANT UPDATE ON proviso.receipts TO worker");
+    await store.keepReceipts(ref, [receipt("brought")]);
+    expect((await store.receipts(ref)).receipts).toEqual([receipt("brought")]);
     expect((await store.load(ref))?.head.seq).toBe(3);
     for (const sql of [
       "DELETE FROM proviso.events",

@@ -240,6 +240,24 @@ export const bucketStore = (bucket: Bucket): kit.GovernanceStore => {
       return keptOf((await read(ref)).document, ref)?.checkpoint ?? null;
     },
 
+    async receipts(ref, query) {
+      const { after, limit, now } = kit.storableReceiptsQuery(ref, query);
+      const found = (keptOf((await read(ref)).document, ref)?.receipts ?? [])
+        .filter(({ key, expiresAt }) => kit.byCodePoint(key, after) > 0 && expiresAt > now)
+        .toSorted((left, right) => kit.byCodePoint(left.key, right.key));
+      const page = found.slice(0, limit);
+      return { receipts: page.map(kit.readReceipt), next: found.length > limit ? (page.at(-1)?.key ?? null) : null };
+    },
+
+    async keepReceipts(ref, receipts) {
+      const more = kit.storableReceipts(ref, receipts);
+      await changeKept(ref, (kept) => {
+        const byKey = new Map(kept.receipts.map((receipt) => [receipt.key, receipt]));
+        for (const one of more) if (one.expiresAt > (byKey.get(one.key)?.expiresAt ?? 0)) byKey.set(one.key, one);
+        return { ...kept, receipts: [...byKey.values()] };
+      });
+    },
+
     async sweep(ref, now) {
       kit.checkRef(ref);
       const ms = kit.parseTime("/now", now);

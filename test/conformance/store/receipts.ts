@@ -1,7 +1,11 @@
 import { describe, expect, test } from "vitest";
+import { byCodePoint } from "../../../src/code-points.ts";
+import type { Receipt, ReceiptsPage } from "../../../src/governance/store.ts";
+import { limits } from "../../../src/limits.ts";
 import {
   after,
   at,
+  type Base,
   creation,
   denial,
   denied,
@@ -79,6 +83,81 @@ export const receiptCases = (makeStore: MakeStore): void => {
       expect(await found(later(60))).toBeNull();
       expect(await found("2026-11-02T10:00:00Z")).toBeNull();
       expect(await found("2026-11-03T00:00:00Z")).toBeNull();
+    });
+
+    test("come in pages by key, without those that have ended", async () => {
+      const { store, ref, base } = await withExperiment(makeStore);
+      const other = { ...ref, experiment: "other" };
+      expect(await store.receipts(ref)).toEqual({ receipts: [], next: null });
+      const keys = ["b", "a", "\u{1F600}", "\uFFFD", "'", "B", "10", "9"];
+      let last: Base = base;
+      for (const [index, key] of keys.entries()) {
+        const commit = next(last, { receipt: receipt(key, later(60 + index), `answer ${key}`) });
+        await commitAll(store, ref, commit);
+        last = after(commit);
+      }
+      await commitAll(store, other, creation(other, { receipt: receipt("elsewhere") }));
+      const stored = keys
+        .map((key, index) => receipt(key, later(60 + index), `answer ${key}`))
+        .toSorted((left, right) => byCodePoint(left.key, right.key));
+      expect(await store.receipts(ref)).toEqual({ receipts: stored, next: null });
+      expect((await store.receipts(ref, { now: later(62) })).receipts).toEqual(
+        stored.filter(({ expiresAt }) => expiresAt > later(62)),
+      );
+      for (const now of [undefined, later(63)]) {
+        const found: Receipt[] = [];
+        for (let from: string | null = ""; from !== null;) {
+          const page: ReceiptsPage = await store.receipts(ref, {
+            after: from,
+            limit: 3,
+            ...(now === undefined ? {} : { now }),
+          });
+          expect(page.receipts.length).toBeLessThanOrEqual(3);
+          found.push(...page.receipts);
+          from = page.next;
+        }
+        expect(found).toEqual(stored.filter(({ expiresAt }) => now === undefined || expiresAt > now));
+      }
+      expect(await store.receipts(freshRef())).toEqual({ receipts: [], next: null });
+      for (const query of [{ limit: 0 }, { limit: 101 }, { now: "yesterday" }, { after: "\u0000" }])
+        await expect(store.receipts(ref, query)).rejects.toMatchObject({ code: "invalid-request" });
+    });
+
+    test("of another store are kept: of two under one key the one that ends later, whoever comes first", async () => {
+      const { store, ref, base } = await withExperiment(makeStore, { receipt: receipt("own", later(60), "own") });
+      const before = await observe(store, ref);
+      const brought = ["one", "two", "\u{1F600} 'three'"].map((key) => receipt(key, later(90), `answer of ${key}`));
+      const [early, late] = [receipt("own", later(59), "early"), receipt("two", later(95), "late")];
+      await store.keepReceipts(ref, []);
+      await store.keepReceipts(ref, [...brought, early]);
+      await store.keepReceipts(ref, [...brought, late, receipt("two", later(94), "between")]);
+      await store.keepReceipts(ref, brought);
+      const wanted = [receipt("own", later(60), "own"), brought[0], late, brought[2]];
+      for (const one of wanted)
+        expect((await store.load(ref, { receipt: one?.key ?? "", now: at }))?.receipt).toEqual(one);
+      expect(await observe(store, ref)).toEqual(before);
+      // A key that was brought is in use, and free once it has expired, like any other.
+      expect(await store.commit(ref, next(base, { receipt: receipt("one") }))).toEqual(inUse);
+      const after90 = next(base, { drafts: [transitioned(undefined, later(90))], receipt: receipt("one", later(120)) });
+      await commitAll(store, ref, after90);
+      expect((await store.receipts(ref)).receipts.map(({ key }) => key).toSorted()).toEqual(["one", "two"]);
+      await store.erase(ref, []);
+      expect((await store.receipts(ref)).receipts).toEqual([]);
+    });
+
+    test("of another store are not kept for an experiment that is unknown, and not where they cannot be", async () => {
+      const { store, ref } = await withExperiment(makeStore);
+      const unknown = freshRef();
+      await store.keepReceipts(unknown, [receipt("key")]);
+      expect(await store.load(unknown)).toBeNull();
+      const created = creation(unknown);
+      await commitAll(store, unknown, created);
+      expect((await store.load(unknown, { receipt: "key", now: at }))?.receipt).toBeNull();
+      const many = Array.from({ length: limits.heavyPageRows + 1 }, (_, index) => receipt(`key ${index}`));
+      for (const wrong of [many, [receipt("\u0000")], [receipt("key", "tomorrow")]])
+        await expect(store.keepReceipts(ref, wrong)).rejects.toMatchObject({ code: "invalid-request" });
+      await store.keepReceipts(ref, many.slice(1));
+      expect((await store.receipts(ref)).receipts).toHaveLength(limits.heavyPageRows);
     });
 
     test("give their key free when they have expired", async () => {
