@@ -229,6 +229,13 @@ export const mirrorStore = (options: MirrorStoreOptions): MirrorStore => {
 
     checkpoint: (ref) => primary.checkpoint(ref),
 
+    receipts: (ref, query) => primary.receipts(ref, query),
+
+    async keepReceipts(ref, receipts) {
+      await primary.keepReceipts(ref, receipts);
+      for (const error of await everyFollower(({ store }) => store.keepReceipts(ref, receipts))) report(error);
+    },
+
     async sweep(ref, now) {
       await primary.sweep(ref, now);
       // Receipts of a follower that is away expire all the same.
@@ -236,7 +243,17 @@ export const mirrorStore = (options: MirrorStoreOptions): MirrorStore => {
     },
 
     positions: (ref) => primary.positions(ref),
-    advance: (ref, subscriber, seq) => primary.advance(ref, subscriber, seq),
+    async advance(ref, subscriber, seq) {
+      await primary.advance(ref, subscriber, seq);
+      // Who does not hear of it has it told by the next catching up, or delivers again: positions only say "at least".
+      const following = everyFollower((follower) =>
+        within(followerTimeoutMs, follower.advance(ref, subscriber, seq)),
+      ).then((errors) => {
+        for (const error of errors) report(error);
+      });
+      if (mode === "writeThrough") await following;
+      else waitUntil(following);
+    },
 
     async check() {
       await primary.check();

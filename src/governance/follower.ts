@@ -14,9 +14,12 @@ import type {
   Checkpoint,
   Commit,
   GovernanceStore,
+  Head,
   Loaded,
   PersonalPage,
   PersonalValue,
+  Receipt,
+  ReceiptsPage,
   RulesPage,
   RuleSet,
   Snapshot,
@@ -39,19 +42,37 @@ export interface Follower {
   /** Rejects when the follower is not where the primary is. */
   catchUp(ref: ExperimentRef): Promise<void>;
   erase(ref: ExperimentRef, refs: readonly PersonalRef[]): Promise<void>;
-  /** True when this process has seen the follower take the event with this hash. */
+  /** Up to where a subscriber of the primary has been served; never further than the follower's own head. */
+  advance(ref: ExperimentRef, subscriber: string, seq: number): Promise<void>;
+  /**
+   * True when this process has seen the follower take the event with this hash, and knows that it has the receipts of all
+   * that came before.
+   */
   has(ref: ExperimentRef, hash: string): boolean;
   /** As far as this process knows. */
   standing(ref: ExperimentRef): "inStep" | FollowerTrouble["standing"];
   troubles(): readonly FollowerTrouble[];
 }
 
+/** Receipts that the follower lacks, and where the primary stood before they were read. */
+interface ReadReceipts {
+  readonly head: string;
+  readonly receipts: readonly Receipt[];
+}
+
 const chunkBytesMax = 1_000_000;
+/** Answers can be large: no more bytes than every store takes at once. */
+const receiptsAtOnce = 20;
+/** How often receipts are read anew because the primary has moved on. Then events are in step, and receipts may not be. */
+const receiptRoundsMax = 3;
 /** Experiments that wait for each other's names: a longer row is not made by any history. */
 const holdersMax = 100;
 const overtakenMax = 20;
 /** Experiments that one process remembers something of. */
 const knownMax = 10_000;
+
+/** The time of the last event. */
+const atOf = ({ head, snapshot }: Loaded): string => head.at ?? snapshot.state.updatedAt;
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
@@ -87,6 +108,17 @@ const snapshotAfter = (loaded: Loaded | null, events: readonly EventRecord[], re
 const without = (names: readonly string[], others: readonly string[]): readonly string[] =>
   names.filter((name) => !others.includes(name));
 
+const isSameReceipt = (left: Receipt, right: Receipt): boolean =>
+  left.fingerprint === right.fingerprint && Date.parse(left.expiresAt) === Date.parse(right.expiresAt);
+
+async function* receiptsIn(store: GovernanceStore, ref: ExperimentRef, now: string): AsyncGenerator<Receipt> {
+  for (let after: string | null = ""; after !== null;) {
+    const page: ReceiptsPage = await store.receipts(ref, { after, now });
+    yield* page.receipts;
+    after = page.next;
+  }
+}
+
 /** The newest entry stands last, so the first one is the one to forget. */
 const remember = <Value>(known: Map<string, Value>, key: string, value: Value): void => {
   known.delete(key);
@@ -102,8 +134,8 @@ export const createFollower = (primary: GovernanceStore, store: GovernanceStore)
   /** Commits on their way, which an erasure has to wait for. */
   const underWay = new Map<string, Set<Promise<void>>>();
 
-  /** The last event that each experiment was seen to have. */
-  const heads = new Map<string, string>();
+  /** The last event that each experiment was seen to have, with the receipts of everything up to it. */
+  const heads = new Map<string, Head>();
 
   const note = (ref: ExperimentRef, error: unknown): void => {
     const standing = isRefusal(error) ? "refused" : "behind";
@@ -178,13 +210,55 @@ export const createFollower = (primary: GovernanceStore, store: GovernanceStore)
     if (erased.length > 0) await store.erase(ref, erased);
   };
 
+  /** What the primary keeps under idempotency keys and the follower lacks. */
+  const missingReceipts = async (ref: ExperimentRef, now: string): Promise<readonly Receipt[]> => {
+    const known = new Map<string, Receipt>();
+    for await (const one of receiptsIn(store, ref, now)) known.set(one.key, one);
+    const missing: Receipt[] = [];
+    for await (const one of receiptsIn(primary, ref, now)) {
+      const mine = known.get(one.key);
+      if (mine === undefined || !isSameReceipt(mine, one)) missing.push(one);
+    }
+    return missing;
+  };
+
+  /**
+   * An erasure takes all receipts with it. If there was one since these were read, none of them may stay behind.
+   *
+   * @returns false when there was
+   */
+  const keepReceipts = async (ref: ExperimentRef, receipts: readonly Receipt[], now: string): Promise<boolean> => {
+    if (receipts.length === 0) return true;
+    for (let from = 0; from < receipts.length; from += receiptsAtOnce)
+      await store.keepReceipts(ref, receipts.slice(from, from + receiptsAtOnce));
+    const left = new Set<string>();
+    for await (const { key } of receiptsIn(primary, ref, now)) left.add(key);
+    if (receipts.every(({ key }) => left.has(key))) return true;
+    heads.delete(refKey(ref));
+    await store.erase(ref, []);
+    return false;
+  };
+
+  const samePositions = async (ref: ExperimentRef, head: Head): Promise<void> => {
+    const mine = await store.positions(ref);
+    for (const [subscriber, seq] of await primary.positions(ref)) {
+      const reached = Math.min(seq, head.seq);
+      if (reached > (mine.get(subscriber) ?? 0)) await store.advance(ref, subscriber, reached);
+    }
+  };
+
   /**
    * One commit at a time until the heads are the same. Names change hands between experiments in an order that only the
    * primary knows, so where another one still holds a name here, the commit is cut down to one event, and then that other one
    * goes on first. Whoever holds the name here has let it go later on, so no two wait for each other.
+   *
+   * Receipts come behind the events: no answer is here without what it says was done. So they are read when the heads are
+   * the same, and kept when the heads are the same again.
    */
   const goOn = async (ref: ExperimentRef, holders: number): Promise<void> => {
     let eventsMax: number = limits.commitEvents;
+    let read: ReadReceipts = { head: "", receipts: [] };
+    let rounds = 0;
     for (let overtaken = 0; overtaken < overtakenMax;) {
       // First the follower, so that it is not the one that moves on meanwhile.
       const mine = await current.load(ref);
@@ -193,8 +267,17 @@ export const createFollower = (primary: GovernanceStore, store: GovernanceStore)
       if (theirs === null) return;
       if (theirs.head.hash === mine?.head.hash) {
         await sameCheckpoint(ref);
-        remember(heads, refKey(ref), theirs.head.hash);
-        return;
+        // Both heads were read after these: the follower has what they tell of.
+        const isKept = await keepReceipts(ref, read.receipts, atOf(theirs));
+        const isKnown = isKept && (heads.get(refKey(ref))?.hash === theirs.head.hash || read.head === theirs.head.hash);
+        if (isKnown || rounds === receiptRoundsMax) {
+          await samePositions(ref, theirs.head);
+          if (isKnown) remember(heads, refKey(ref), theirs.head);
+          return;
+        }
+        rounds += 1;
+        read = { head: theirs.head.hash, receipts: await missingReceipts(ref, atOf(theirs)) };
+        continue;
       }
       const after = mine?.head.seq ?? 0;
       const page = await primary.history(ref, { after, limit: limits.commitEvents });
@@ -242,7 +325,10 @@ export const createFollower = (primary: GovernanceStore, store: GovernanceStore)
         const known = troubles.get(refKey(ref));
         if (known?.standing === "refused") throw refusal(known.error);
         if (known === undefined && (await store.commit(ref, commit)).ok) {
-          remember(heads, refKey(ref), commit.events.at(-1)?.hash ?? "");
+          const last = commit.events.at(-1);
+          // Its receipt came with it. Whether those before it are there is known to who has followed so far.
+          const isKnown = commit.expect === "new" || commit.expect.hash === heads.get(refKey(ref))?.hash;
+          if (last !== undefined && isKnown) remember(heads, refKey(ref), last);
           return;
         }
         // It lacks something that came before, or another experiment has not let go of a name yet.
@@ -256,7 +342,15 @@ export const createFollower = (primary: GovernanceStore, store: GovernanceStore)
       await locks.run(scopeKey(ref), () => store.erase(ref, refs));
     },
 
-    has: (ref, hash) => heads.get(refKey(ref)) === hash,
+    async advance(ref, subscriber, seq) {
+      if (troubles.get(refKey(ref))?.standing === "refused") return;
+      const known = heads.get(refKey(ref))?.seq ?? 0;
+      // What it lacks it has not delivered: the position comes when the events have come.
+      const reached = known >= seq ? seq : Math.min(seq, (await store.load(ref))?.head.seq ?? 0);
+      if (reached > 0) await store.advance(ref, subscriber, reached);
+    },
+
+    has: (ref, hash) => heads.get(refKey(ref))?.hash === hash,
     standing: (ref) => troubles.get(refKey(ref))?.standing ?? "inStep",
     troubles: () => [...troubles.values()],
   };

@@ -4,13 +4,17 @@ import type { GovernanceStore } from "../../src/governance/store.ts";
 import type { ExperimentRef, Scope } from "../../src/scope.ts";
 import { observe } from "../conformance/store/under-test.ts";
 
-/** Everything but receipts, which live where they were given. */
+/** Everything: what can be read of an experiment, the answers that are kept, and how far its subscribers have been served. */
 export const expectSame = async (
   primary: GovernanceStore,
   follower: GovernanceStore,
   ...refs: readonly ExperimentRef[]
 ): Promise<void> => {
-  for (const ref of refs) expect(await observe(follower, ref)).toEqual(await observe(primary, ref));
+  for (const ref of refs) {
+    expect(await observe(follower, ref)).toEqual(await observe(primary, ref));
+    expect(await follower.receipts(ref)).toEqual(await primary.receipts(ref));
+    expect(await follower.positions(ref)).toEqual(await primary.positions(ref));
+  }
 };
 
 /** Both list the same, also by surface. */
@@ -53,6 +57,8 @@ export const switchable = (store: GovernanceStore) => {
     erase: (...asked) => met(() => store.erase(...asked)),
     archive: (...asked) => met(() => store.archive(...asked)),
     checkpoint: (...asked) => met(() => store.checkpoint(...asked)),
+    receipts: (...asked) => met(() => store.receipts(...asked)),
+    keepReceipts: (...asked) => met(() => store.keepReceipts(...asked)),
     sweep: (...asked) => met(() => store.sweep(...asked)),
     positions: (...asked) => met(() => store.positions(...asked)),
     advance: (...asked) => met(() => store.advance(...asked)),

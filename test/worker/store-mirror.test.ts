@@ -8,7 +8,17 @@ import { createGovernance } from "../../src/governance/governance.ts";
 import type { GovernanceStore } from "../../src/governance/store.ts";
 import { describeStore } from "../conformance/store.suite.ts";
 import { commitAll } from "../conformance/store/under-test.ts";
-import { after, author, checkpointAt, creation, freshRef, freshScope, next, receipt } from "../support/governance.ts";
+import {
+  after,
+  author,
+  checkpointAt,
+  creation,
+  freshRef,
+  freshScope,
+  later,
+  next,
+  receipt,
+} from "../support/governance.ts";
 import { expectSame, expectSameLists } from "../support/mirror.ts";
 import { skipWithout } from "../support/services.ts";
 import { sqliteAttacks } from "../support/sqlite-attacks.ts";
@@ -63,12 +73,18 @@ describe("mirror of real engines", () => {
       for (let version = 0; version < 60; version += 1)
         await governance.revise(ref, { variants, surfaces, description: `${version}` }, by, "again");
     }
+    const answered = { ...scope, experiment: "c" };
+    const first = creation(answered, { receipt: receipt("first", later(60), '{"text":"é 😀 \'"}') });
+    await commitAll(primary, answered, first, next(after(first), { receipt: receipt("second", later(90)) }));
+    await primary.advance(answered, "webhook", 2);
+    refs.push(answered);
     const followers = [redis(), postgresStore({ client })];
     const mirror = mirrorStore({ primary, followers });
-    expect(await mirror.catchUpAll(scope)).toEqual({ experiments: 2, troubles: [] });
+    expect(await mirror.catchUpAll(scope)).toEqual({ experiments: 3, troubles: [] });
     for (const follower of followers) {
       await expectSame(primary, follower, ...refs);
       await expectSameLists(primary, follower, scope, ["surface-a", "surface-b"]);
+      expect((await follower.receipts(answered)).receipts).toHaveLength(2);
     }
   });
 

@@ -3,7 +3,8 @@ import { afterEach, describe, expect, test } from "vitest";
 import { memoryStore } from "../../../adapters/store/memory.ts";
 import { isMirror, mirrorStore, type MirrorStoreOptions } from "../../../adapters/store/mirror.ts";
 import { createGovernance } from "../../../src/governance/governance.ts";
-import type { GovernanceStore } from "../../../src/governance/store.ts";
+import type { Subscriber } from "../../../src/delivery/subscriber.ts";
+import type { Commit, GovernanceStore } from "../../../src/governance/store.ts";
 import { describeGovernance } from "../../conformance/governance.suite.ts";
 import { describeFaults } from "../../conformance/faults.suite.ts";
 import { describeRaces } from "../../conformance/races.suite.ts";
@@ -17,11 +18,13 @@ import {
   denial,
   freshRef,
   freshScope,
+  later,
   next,
   receipt,
   ruleSet,
   transitioned,
 } from "../../support/governance.ts";
+import { governedWorld } from "../../support/governed-world.ts";
 import { memoryAttacks } from "../../support/memory-attacks.ts";
 import { expectSame, expectSameLists, isAway, losesAnswer, switchable, works } from "../../support/mirror.ts";
 import { personalValue } from "../../../src/governance/personal.ts";
@@ -165,7 +168,7 @@ describe("mirror: a follower that fails", () => {
   });
 
   test.each(modes)("%s: at every await, one after another, costs nothing but time", async (mode) => {
-    for (let failing = 1; failing <= 12; failing += 1) {
+    for (let failing = 1; failing <= 20; failing += 1) {
       for (const how of [isAway, losesAnswer]) {
         const { primary, follower, switched, store } = mirrored({ mode });
         const ref = freshRef();
@@ -173,6 +176,7 @@ describe("mirror: a follower that fails", () => {
         const second = next(after(first), { receipt: receipt("key") });
         switched.meet = isAway;
         await commitAll(store, ref, first);
+        await store.advance(ref, "webhook", 2);
         switched.meet = (work) => (switched.asked === failing ? how(work) : work());
         switched.asked = 0;
         await commitAll(store, ref, second, next(after(second)));
@@ -197,6 +201,194 @@ describe("mirror: a follower that fails", () => {
     });
     expect(switched.asked).toBe(asked);
     expect(await wholeHistory(follower, ref)).toHaveLength(2);
+  });
+});
+
+/** Sees to it that something happens just before the first call of one operation. */
+const beforeFirst = (
+  store: GovernanceStore,
+  operation: "receipts" | "keepReceipts",
+  happen: () => Promise<unknown>,
+): GovernanceStore => {
+  let done = false;
+  const once = async (): Promise<void> => {
+    if (done) return;
+    done = true;
+    await happen();
+  };
+  return {
+    ...store,
+    receipts: async (...asked) => {
+      if (operation === "receipts") await once();
+      return store.receipts(...asked);
+    },
+    keepReceipts: async (...asked) => {
+      if (operation === "keepReceipts") await once();
+      return store.keepReceipts(...asked);
+    },
+  };
+};
+
+describe("mirror: a follower that is made the authority", () => {
+  test.each(modes)(
+    "%s: knows the answers of an outage: a retry gets its answer and acts no second time",
+    async (mode) => {
+      const { follower, switched, store, background } = mirrored({ mode });
+      const world = governedWorld(store, freshScope());
+      const { author: person } = world.start();
+      await person.write();
+      switched.meet = isAway;
+      const key = { "idempotency-key": "attempt-1" };
+      const answer = await person.move("PendingApproval", {}, key);
+      await person.write({ traffic: 50 }, { "idempotency-key": "attempt-2" });
+      expect(answer.status).toBe(200);
+      switched.meet = works;
+      await Promise.all(background);
+      await store.catchUp(world.ref);
+      const alone = governedWorld(follower, world.ref);
+      const length = (await alone.history()).length;
+      expect(await alone.start().author.move("PendingApproval", {}, key)).toEqual(answer);
+      expect((await alone.start().author.write({ traffic: 50 }, { "idempotency-key": "attempt-2" })).status).toBe(201);
+      expect(await alone.history()).toHaveLength(length);
+      expect((await alone.start().author.move("Draft", {}, key)).code).toBe("idempotency-key-reused");
+      expect((await alone.start().author.move("Draft", {}, { "idempotency-key": "attempt-3" })).status).toBe(200);
+    },
+  );
+
+  test("does not deliver again what its predecessor has delivered, and delivers what it has not", async () => {
+    const { follower, switched, store } = mirrored();
+    const delivered: number[] = [];
+    const webhook: Subscriber = {
+      name: "webhook",
+      deliver: async ({ events }) => void delivered.push(...events.map(({ seq }) => seq)),
+    };
+    const ref = { tenant: "default", environment: "default", experiment: "a" };
+    const governance = createGovernance({ store, subscribers: [webhook] });
+    await governance.define("a", { variants }, by);
+    await governance.tick();
+    switched.meet = isAway;
+    await governance.transition("a", "PendingApproval", {}, by);
+    await governance.tick();
+    const told = delivered.splice(0);
+    expect(told.length).toBeGreaterThan(2);
+    switched.meet = works;
+    await store.catchUp(ref);
+    // Only the primary has this one, and nobody has been told of it.
+    await createGovernance({ store }).transition("a", "Draft", {}, by);
+    const alone = createGovernance({ store: follower, subscribers: [webhook] });
+    await alone.tick();
+    expect(delivered).not.toEqual([]);
+    expect(Math.min(...delivered)).toBe(told.length + 1);
+  });
+
+  test("is never told to be further than its own events: what it lacks was not delivered there", async () => {
+    const { follower, switched, store } = mirrored();
+    const ref = freshRef();
+    const first = creation(ref);
+    await commitAll(store, ref, first);
+    await store.advance(ref, "webhook", 1);
+    expect(await follower.positions(ref)).toEqual(new Map([["webhook", 1]]));
+    const isCommit = { away: true };
+    switched.meet = (work) => (isCommit.away ? isAway(work) : work());
+    await commitAll(store, ref, next(after(first)));
+    isCommit.away = false;
+    await store.advance(ref, "webhook", 3);
+    await store.advance(ref, "far", Number.MAX_SAFE_INTEGER);
+    expect(await follower.positions(ref)).toEqual(
+      new Map([
+        ["webhook", 2],
+        ["far", 2],
+      ]),
+    );
+    await store.catchUp(ref);
+    expect(await follower.positions(ref)).toEqual(
+      new Map([
+        ["webhook", 3],
+        ["far", 3],
+      ]),
+    );
+  });
+
+  test("has no answer to what it has not done, even where the primary goes on while answers are read", async () => {
+    const primary = memoryStore();
+    const ref = freshRef();
+    const first = creation(ref, { receipt: receipt("first") });
+    const second = next(after(first), { receipt: receipt("second") });
+    const third = next(after(second), { receipt: receipt("third") });
+    await commitAll(primary, ref, first, second);
+    const moving = beforeFirst(primary, "receipts", () => commitAll(primary, ref, third));
+    const follower = memoryStore();
+    const { store: watched, switched } = switchable(follower);
+    const reached = new Map([
+      ["first", 2],
+      ["second", 3],
+      ["third", 4],
+    ]);
+    const early: string[] = [];
+    switched.meet = async (work) => {
+      const answer = await work();
+      const head = (await follower.load(ref))?.head.seq ?? 0;
+      for (const { key } of (await follower.receipts(ref)).receipts)
+        if ((reached.get(key) ?? Infinity) > head) early.push(`${key} at ${head}`);
+      return answer;
+    };
+    await mirrorStore({ primary: moving, followers: [watched], report: fail }).catchUp(ref);
+    expect(early).toEqual([]);
+    await expectSame(primary, follower, ref);
+    expect((await follower.receipts(ref)).receipts.map(({ key }) => key)).toEqual(["first", "second", "third"]);
+  });
+
+  test("keeps no answer that was erased while it was on its way", async () => {
+    const primary = memoryStore();
+    const ref = freshRef();
+    const first = creation(ref, { receipt: receipt("first") });
+    await commitAll(primary, ref, first, next(after(first), { receipt: receipt("second") }));
+    const follower = memoryStore();
+    const erasing = beforeFirst(follower, "keepReceipts", async () => {
+      await primary.erase(ref, [author.ref]);
+      await follower.erase(ref, [author.ref]);
+    });
+    await mirrorStore({ primary, followers: [erasing], report: fail }).catchUp(ref);
+    expect((await follower.receipts(ref)).receipts).toEqual([]);
+    await expectSame(primary, follower, ref);
+  });
+
+  test("gets the answers from the outbox when the process that brought the events died ahead of them", async () => {
+    const [primary, follower] = [memoryStore(), memoryStore()];
+    const ref = freshRef();
+    const first = creation(ref, { receipt: receipt("first") });
+    await commitAll(primary, ref, first);
+    const dies = beforeFirst(follower, "keepReceipts", () => Promise.reject(new Error("the process is gone")));
+    await expect(mirrorStore({ primary, followers: [dies] }).catchUp(ref)).rejects.toThrow("gone");
+    expect(await wholeHistory(follower, ref)).toHaveLength(2);
+    expect((await follower.receipts(ref)).receipts).toEqual([]);
+    // Another process knows nothing of it, and its commit goes through as if all were well.
+    const store = mirrorStore({ primary, followers: [follower], report: fail });
+    const second = next(after(first), { receipt: receipt("second") });
+    await commitAll(store, ref, second);
+    expect((await follower.receipts(ref)).receipts).toHaveLength(1);
+    await store.subscriber.deliver({ ref, events: second.events, people: new Map() });
+    await expectSame(primary, follower, ref);
+    expect((await follower.receipts(ref)).receipts).toHaveLength(2);
+  });
+
+  test("brings more answers than a page has, and none that have ended", async () => {
+    const primary = memoryStore();
+    const ref = freshRef();
+    let last: Commit = creation(ref);
+    await commitAll(primary, ref, last);
+    for (let index = 0; index < 230; index += 1) {
+      last = next(after(last), { receipt: receipt(`key ${index}`, later(60 + (index % 2) * 60)) });
+      await commitAll(primary, ref, last);
+    }
+    const follower = memoryStore();
+    await mirrorStore({ primary, followers: [follower], report: fail }).catchUp(ref);
+    await expectSame(primary, follower, ref);
+    const pages = [await follower.receipts(ref), await follower.receipts(ref, { now: later(60) })];
+    expect(pages.map(({ receipts, next: more }) => [receipts.length, more === null])).toEqual([
+      [100, false],
+      [100, false],
+    ]);
   });
 });
 
