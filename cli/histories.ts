@@ -9,7 +9,7 @@ import type { CommandContext, Terminal } from "./command.ts";
 import { namedFile } from "./dsl-file.ts";
 import { CliFailure, messageOf, usageFailure } from "./failure.ts";
 import type { Place } from "./places/place.ts";
-import { bar } from "./replay/text.ts";
+import { bar } from "../src/report/text.ts";
 
 export const scopeOptions = {
   experiment: { value: "NAME", multiple: true, help: "only this one; may be given several times" },

@@ -13,6 +13,7 @@ import { importCommand } from "./commands/import.ts";
 import { key } from "./commands/key.ts";
 import { migrate } from "./commands/migrate.ts";
 import { replay } from "./commands/replay.ts";
+import { report } from "./commands/report.ts";
 import { token } from "./commands/token.ts";
 import { validate } from "./commands/validate.ts";
 import { verify } from "./commands/verify.ts";
@@ -25,6 +26,7 @@ const commands: readonly Command[] = [
   validate,
   migrate,
   replay,
+  report,
   token,
   verify,
   backtest,

@@ -1,16 +1,11 @@
 /** A running server as a place: what it keeps its histories in is its own affair. */
 import * as v from "valibot";
 import { splitLines } from "../../src/governance/export/lines.ts";
-import type { Scope } from "../../src/scope.ts";
-import { CliFailure, messageOf } from "../failure.ts";
+import { createAsk, type ServerAddress } from "../ask.ts";
+import { CliFailure } from "../failure.ts";
 import type { Place } from "./place.ts";
 
-export interface ServerOptions {
-  /** Origin, and the path under which the server is mounted, without a slash at the end. */
-  readonly url: string;
-  /** Left out: development identity, as an administrator. */
-  readonly token?: string;
-  readonly signal: AbortSignal;
+export interface ServerOptions extends ServerAddress {
   /** What else ends with the place. */
   readonly close?: () => Promise<void>;
 }
@@ -30,7 +25,6 @@ const Erased = v.object({
   erased: v.array(v.object({ experimentName: v.string(), values: v.number() })),
   next: v.nullable(v.string()),
 });
-const Problem = v.object({ code: v.string(), detail: v.string() });
 
 const utf8 = new TextEncoder();
 
@@ -58,34 +52,7 @@ async function* chunksOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8
 }
 
 export const serverPlace = ({ url, token, signal, close = () => Promise.resolve() }: ServerOptions): Place => {
-  const identity: Readonly<Record<string, string>> =
-    token === undefined
-      ? { "x-proviso-actor": "service:proviso-cli", "x-proviso-roles": "admin", "x-proviso-actor-kind": "service" }
-      : { authorization: `Bearer ${token}` };
-
-  const ask = async (path: string, scope: Scope, init: RequestInit & { readonly duplex?: "half" } = {}) => {
-    const separator = path.includes("?") ? "&" : "?";
-    const query = new URLSearchParams({ tenant: scope.tenant, environment: scope.environment });
-    let response: Response;
-    try {
-      response = await fetch(`${url}/api/governance${path}${separator}${query.toString()}`, {
-        ...init,
-        headers: identity,
-        signal,
-      });
-    } catch (cause) {
-      signal.throwIfAborted();
-      throw new CliFailure(`${url} does not answer: ${messageOf(cause)}`, { cause });
-    }
-    if (response.ok) return response;
-    const problem = v.safeParse(Problem, await response.json().catch(() => null));
-    const hint = response.status === 401 || response.status === 403 ? " (PROVISO_TOKEN must be that of an admin)" : "";
-    throw new CliFailure(
-      problem.success
-        ? `${url}: ${problem.output.detail} [${problem.output.code}]${hint}`
-        : `${url} answered ${response.status}${hint}`,
-    );
-  };
+  const ask = createAsk({ url, signal, ...(token === undefined ? {} : { token }) }, "admin");
 
   return {
     name: url,

@@ -1,6 +1,6 @@
 /** What a replay shows while it runs: a bar on a terminal, a line now and then elsewhere. */
 import type { FeedProgress } from "./feed.ts";
-import { bar, count } from "./text.ts";
+import { bar, count } from "../../src/report/text.ts";
 
 export interface ProgressOptions {
   readonly write: (text: string) => void;

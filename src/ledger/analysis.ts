@@ -23,6 +23,7 @@ import {
   type RelativeDifference,
 } from "../science/ratio-metrics.ts";
 import type { ArmTotal, LedgerCounts, SliceCounts } from "./counts.ts";
+import { type CumulativeDay, cumulativeDays } from "./cumulative.ts";
 import {
   covarianceOf,
   type Decimal,
@@ -43,7 +44,26 @@ export interface AnalysedContrast extends VariantContrast {
   readonly sequential: SequentialContrast;
   /** Primary metrics by Holm, all others by Benjamini and Hochberg; null where there is no p value. */
   readonly adjustedPValue: number | null;
+  /**
+   * The same difference over everybody first exposed up to the end of each day, with what has been counted of them by
+   * now; of the first {@link seriesMax} contrasts, primary metrics before others, where the counts have parts.
+   */
+  readonly series?: readonly EffectPoint[];
 }
+
+/** One day of an effect over time. */
+export interface EffectPoint {
+  /** `2026-11-25`, UTC. */
+  readonly day: string;
+  /** In the arm and in control together. */
+  readonly subjects: number;
+  readonly difference: number | null;
+  /** Of the confidence sequence; null where it may not be shown yet. */
+  readonly interval: readonly [low: number, high: number] | null;
+}
+
+/** Contrasts that are told day by day: each is a plot, and some days of arithmetic. */
+export const seriesMax = 20;
 
 /** Contrasts over a part of the subjects. */
 export interface PartialOutcome {
@@ -285,14 +305,14 @@ const fixedOf = (reading: Reading, ground: Ground, input: AnalysisInput): readon
 
 const sequentialOf = (
   reading: Reading,
-  { ground, control, plannedSubjects }: AnalysisInput,
+  { ground, control, alpha, plannedSubjects }: AnalysisInput,
   variant: string,
 ): SequentialContrast => {
   const { counts, epochs } = ground;
   const pairs = pairsOf(reading, counts, epochs, variant, control);
   const estimate = estimateOf(pairs);
   if (estimate === null) return notShown("no epoch has two subjects in both arms");
-  const options = plannedSubjects === undefined ? {} : { plannedSubjects };
+  const options = plannedSubjects === undefined ? { alpha } : { alpha, plannedSubjects };
   const sums = (arm: string) => ({
     subjects: pairs.reduce((sum, pair) => sum + (arm === control ? pair.control : pair.variant).subjects, 0),
     successes: epochs.reduce(
@@ -370,6 +390,37 @@ const changeOf = ({ name, declared }: Reading, marks: AfterStart["metrics"]): Ch
   return marks.get(name) ?? (parts.some((part) => marks.has(part)) ? "changed" : undefined);
 };
 
+/** Contrasts that get a series: those of primary metrics first, then as they come. */
+const drawn = (
+  readings: readonly Reading[],
+  treatments: readonly string[],
+  isPrimary: (reading: Reading) => boolean,
+): ReadonlySet<string> => {
+  const ranked = [
+    ...readings.filter(isPrimary),
+    ...readings.filter((one) => !isPrimary(one) && one.declared !== undefined),
+    ...readings.filter((one) => one.declared === undefined),
+  ];
+  const keys = ranked.flatMap(({ name }) => treatments.map((variant) => JSON.stringify([name, variant])));
+  return new Set(keys.slice(0, seriesMax));
+};
+
+const seriesOf = (
+  reading: Reading,
+  input: AnalysisInput,
+  variant: string,
+  days: readonly CumulativeDay[],
+): readonly EffectPoint[] =>
+  days.map(({ day, counts }) => {
+    const { difference, interval } = sequentialOf(reading, { ...input, ground: within(input.ground, counts) }, variant);
+    return {
+      day,
+      subjects: subjectsIn(counts.arms, variant) + subjectsIn(counts.arms, input.control),
+      difference,
+      interval,
+    };
+  });
+
 /** Corrected within each family; the order is that of the contrasts. */
 const corrected = (
   pValues: readonly (number | null)[],
@@ -407,6 +458,8 @@ export const analyse = (input: AnalysisInput): Readonly<Record<string, MetricAna
     );
     for (const [place, { key }] of members.entries()) adjusted.set(key, values[place] ?? null);
   }
+  const days = counts.parts === undefined ? undefined : cumulativeDays(counts.parts.days);
+  const inSeries = drawn(readings, treatments, isPrimary);
   const single = counts.parts === undefined ? undefined : withoutSlice(counts, counts.parts.crossovers);
   return Object.fromEntries(
     readings.map((reading, place): readonly [string, MetricAnalysis] => {
@@ -431,6 +484,9 @@ export const analyse = (input: AnalysisInput): Readonly<Record<string, MetricAna
             relativeDifference: relativeOf(reading, input, contrast.variant),
             sequential: sequentialOf(reading, input, contrast.variant),
             adjustedPValue: adjusted.get(JSON.stringify([reading.name, contrast.variant])) ?? null,
+            ...(days === undefined || !inSeries.has(JSON.stringify([reading.name, contrast.variant]))
+              ? {}
+              : { series: seriesOf(reading, input, contrast.variant, days) }),
           })),
           ...(counts.parts === undefined || closed === undefined ? {} : { matured: partOf(reading, closed, input) }),
           ...(single === undefined ? {} : { withoutCrossovers: partOf(reading, single, input) }),

@@ -174,12 +174,12 @@ describe("metrics that were declared or changed after the start", () => {
     { name: "spend", kind: "continuous", cap: 50, primary: true },
     { name: "per order", kind: "ratio", numerator: "spend", denominator: "purchase" },
   ];
-  const exposures = Array.from({ length: 40 }, (_, n) => shown(n, n % 2 === 0 ? "control" : "treatment", start + n));
-  const outcomes = exposures.flatMap(([, subject], n): OutcomeRow[] => [
+  const seen = Array.from({ length: 40 }, (_, n) => shown(n, n % 2 === 0 ? "control" : "treatment", start + n));
+  const outcomes = seen.flatMap(([, subject], n): OutcomeRow[] => [
     [id(1_000 + n), subject, "purchase", "binary", start + 1_000, n % 2 === 0 || n % 3 === 0 ? 1 : 0],
     [id(2_000 + n), subject, "spend", "continuous", start + 1_000, n],
   ]);
-  const counts = counted(metrics, exposures, outcomes, start + day);
+  const counts = counted(metrics, seen, outcomes, start + day);
   const unchanged = { metrics: new Map(), dimensions: new Map(), guardrails: new Map() };
 
   test("given one, then it is marked and exploratory, and the family of primary metrics is without it", () => {
@@ -281,6 +281,56 @@ describe("parts of the subjects", () => {
     ]);
     expect(found.days?.[0]?.outcomes["rounds (count)"]?.["treatment"]).toMatchObject({ subjects: 45, sum: 5 });
     expect(found.days?.[0]?.sampleRatioPValue).toBeLessThan(0.001);
+  });
+});
+
+describe("an effect over time", () => {
+  const metrics: readonly DeclaredMetric[] = [
+    { name: "purchase", kind: "binary" },
+    { name: "spend", kind: "continuous", cap: 50, primary: true },
+  ];
+  const everybody = Array.from({ length: 400 }, (_, n) =>
+    shown(n, n % 2 === 0 ? "control" : "treatment", start + Math.floor(n / 100) * day + n),
+  );
+  const outcomes = everybody.flatMap(([, subject, , , time], n): OutcomeRow[] => [
+    [id(1_000 + n), subject, "purchase", "binary", time + 1, (n * 7) % 5 < 2 ? 1 : 0],
+    [id(2_000 + n), subject, "spend", "continuous", time + 1, n % 9],
+  ]);
+  const found = judged(counted(metrics, everybody, outcomes, start + 9 * day), { metrics });
+  const series = (name: string) => found.outcomes[name]?.contrasts[0]?.series ?? [];
+
+  test("each day holds everybody up to then, and the last is the whole", () => {
+    expect(series("purchase").map(({ day: date, subjects }) => [date, subjects])).toEqual([
+      ["2026-11-01", 100],
+      ["2026-11-02", 200],
+      ["2026-11-03", 300],
+      ["2026-11-04", 400],
+    ]);
+    const contrast = found.outcomes["purchase"]?.contrasts[0];
+    expect(series("purchase").at(-1)).toMatchObject({
+      difference: contrast?.sequential.difference,
+      interval: contrast?.sequential.interval,
+    });
+    expect(contrast?.sequential.interval).not.toBeNull();
+  });
+
+  test("the second day is what the sequence says of the first two days", () => {
+    const seen = everybody.slice(0, 200);
+    const successes = (arm: string) => seen.filter(([, , variant], n) => variant === arm && (n * 7) % 5 < 2).length;
+    const expected = proportionSequence(
+      { successes: successes("treatment"), subjects: 100 },
+      { successes: successes("control"), subjects: 100 },
+    );
+    expect(series("purchase")[1]?.interval?.[0]).toBeCloseTo(expected.interval?.[0] ?? NaN, 12);
+    expect(series("purchase")[1]?.interval?.[1]).toBeCloseTo(expected.interval?.[1] ?? NaN, 12);
+  });
+
+  test("below 1,000 subjects an arm a mean has its difference, and no interval", () => {
+    expect(series("spend")).toHaveLength(4);
+    for (const { difference, interval } of series("spend")) {
+      expect(difference).not.toBeNull();
+      expect(interval).toBeNull();
+    }
   });
 });
 

@@ -73,6 +73,12 @@ const Outcome = v.object({
       relativeDifference: v.object({ value: numberOrNull, interval, reason }),
       sequential: v.object({ difference: numberOrNull, interval, pValue: numberOrNull, reason }),
       adjustedPValue: numberOrNull,
+      series: v.optional(
+        v.pipe(
+          v.array(v.object({ day: v.string(), subjects: count, difference: numberOrNull, interval })),
+          v.description("Over everybody first exposed up to the end of each day, UTC, with the confidence sequence"),
+        ),
+      ),
     }),
   ),
   matured: v.optional(Part),

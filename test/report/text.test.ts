@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { bar, count, percent, printable, significant, signed, wrap } from "../../cli/replay/text.ts";
+import { bar, count, percent, printable, significant, signed, wrap } from "../../src/report/text.ts";
 import { createProgress } from "../../cli/replay/progress.ts";
 
 test("numbers for people", () => {

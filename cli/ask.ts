@@ -1,0 +1,53 @@
+/** Asking a running server, as whoever's token is in the environment. */
+import * as v from "valibot";
+import type { Scope } from "../src/scope.ts";
+import { CliFailure, messageOf } from "./failure.ts";
+
+export interface ServerAddress {
+  /** Origin, and the path under which the server is mounted, without a slash at the end. */
+  readonly url: string;
+  /** Left out: development identity. */
+  readonly token?: string;
+  readonly signal: AbortSignal;
+}
+
+export type Ask = (path: string, scope: Scope, init?: RequestInit & { readonly duplex?: "half" }) => Promise<Response>;
+
+const Problem = v.object({ code: v.string(), detail: v.string() });
+
+/**
+ * @param role what development identity says of itself, and what a token must have
+ * @returns asks below `/api/governance`, and gives answers that are ok; everything else is a CliFailure with the server's words
+ */
+export const createAsk = ({ url, token, signal }: ServerAddress, role: "admin" | "viewer"): Ask => {
+  const identity: Readonly<Record<string, string>> =
+    token === undefined
+      ? { "x-proviso-actor": "service:proviso-cli", "x-proviso-roles": role, "x-proviso-actor-kind": "service" }
+      : { authorization: `Bearer ${token}` };
+  return async (path, scope, init = {}) => {
+    const separator = path.includes("?") ? "&" : "?";
+    const query = new URLSearchParams({ tenant: scope.tenant, environment: scope.environment });
+    let response: Response;
+    try {
+      response = await fetch(`${url}/api/governance${path}${separator}${query.toString()}`, {
+        ...init,
+        headers: identity,
+        signal,
+      });
+    } catch (cause) {
+      signal.throwIfAborted();
+      throw new CliFailure(`${url} does not answer: ${messageOf(cause)}`, { cause });
+    }
+    if (response.ok) return response;
+    const problem = v.safeParse(Problem, await response.json().catch(() => null));
+    const hint =
+      response.status === 401 || response.status === 403
+        ? ` (PROVISO_TOKEN must be that of a role that may: ${role})`
+        : "";
+    throw new CliFailure(
+      problem.success
+        ? `${url}: ${problem.output.detail} [${problem.output.code}]${hint}`
+        : `${url} answered ${response.status}${hint}`,
+    );
+  };
+};
