@@ -1,10 +1,13 @@
 /**
  * What an exposure costs the request: an assignment, and an assignment with its exposure into the buffer, beside the
  * tracked evaluation of GrowthBookClient whose callback keeps an event, too. Ours take turns in one process, round by round, because machines are shared;
- * figures are medians over rounds, ratios those of the medians and those of the least disturbed tenth of the rounds.
+ * figures are medians over rounds, ratios those of the medians and those of the least disturbed tenth of the rounds. Then
+ * the memory of a process of its own over millions of exposures (`bench/exposure-memory.ts`).
  *
- *     node bench/exposure.ts
+ *     node bench/exposure.ts [--events 5000000]
  */
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
 import { GrowthBookClient } from "@growthbook/growthbook";
 import { createExperiments } from "../src/evaluation/experiments.ts";
 import type { ExperimentRule } from "../src/evaluation/rule-set.ts";
@@ -170,3 +173,10 @@ if (trackedInAll < rounds || undecided > 0) {
   throw new Error(`${trackedInAll} tracked, ${undecided} undecided: nothing was measured`);
 }
 await experiments.close();
+
+const { status } = spawnSync(
+  process.execPath,
+  ["--expose-gc", join(import.meta.dirname, "exposure-memory.ts"), ...process.argv.slice(2)],
+  { stdio: "inherit" },
+);
+if (status !== 0) throw new Error(`the memory run ended with ${status}`);

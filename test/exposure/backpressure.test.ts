@@ -51,6 +51,46 @@ const watch = <T>(promise: Promise<T>, now: () => number): { answer?: T; at?: nu
   return seen;
 };
 
+describe("an outage of the queue for 100,000 offers", () => {
+  test("holds nobody past the deadline and nothing beyond the limits; drops are counted exactly, and service resumes", async () => {
+    const [bursts, size, blockMs] = [100, 1_000, 500];
+    const { buffer, backpressure, clock, arrived, comeBack } = setup({
+      maxEvents: 3_000,
+      flushEvents: 500,
+      maxBlocked: 100,
+      blockMs,
+    });
+    let taken = 0;
+    const waits: number[] = [];
+    for (let burst = 0; burst < bursts; burst += 1) {
+      const began = clock.now();
+      const offers = Array.from({ length: size }, (_none, n) =>
+        watch(backpressure.offer(exposure(burst * size + n)), clock.now),
+      );
+      await settle();
+      expect(backpressure.blocked).toBe(burst < 3 ? 0 : 100);
+      expect(buffer.health().events).toBeLessThanOrEqual(3_000);
+      await clock.advance(blockMs);
+      taken += offers.filter(({ answer }) => answer === true).length;
+      for (const { at = Infinity } of offers) waits.push(at - began);
+    }
+    // Everybody has an answer: at once where there was room, or too many waited; otherwise at the deadline.
+    expect([...new Set(waits)].toSorted((a, b) => a - b)).toEqual([0, blockMs]);
+    expect(waits.filter((wait) => wait === blockMs)).toHaveLength((bursts - 3) * 100);
+    expect(taken).toBe(3_000);
+    expect(buffer.health()).toMatchObject({ events: 3_000, dropped: { overflow: bursts * size - 3_000 } });
+
+    comeBack();
+    await clock.advance(60_000);
+    const last = watch(backpressure.offer(exposure(bursts * size)), clock.now);
+    await clock.advance(2_000);
+    expect(last.answer).toBe(true);
+    expect(new Set(arrived.map(({ eventId }) => eventId)).size).toBe(3_001);
+    expect(arrived).toHaveLength(3_001);
+    expect(buffer.health()).toMatchObject({ status: "healthy", events: 0, bytes: 0 });
+  });
+});
+
 describe("an offer to a full buffer", () => {
   test("waits for room, and gets it", async () => {
     const { buffer, backpressure, clock, comeBack } = setup();
