@@ -37,9 +37,9 @@ const readyUrl = async (child: ChildProcess): Promise<string> => {
   return promise;
 };
 
-/** Starts `proviso dev` on a free port. */
-export const startServer = (stateDirectory: string, dsl = "proviso.yaml"): Promise<Server> =>
-  startProcess(["dist/cli/main.js", "dev", "--state", stateDirectory], { PORT: "0", PROVISO_CONFIG: dsl });
+/** Starts `proviso dev`, on a free port unless one is named. */
+export const startServer = (stateDirectory: string, dsl = "proviso.yaml", port = 0): Promise<Server> =>
+  startProcess(["dist/cli/main.js", "dev", "--state", stateDirectory], { PORT: String(port), PROVISO_CONFIG: dsl });
 
 /** Starts a program of Node's that serves something, and says where: `ready on http://127.0.0.1:…`. */
 export const startProcess = async (
