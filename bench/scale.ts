@@ -84,9 +84,9 @@ export const needOf = ({ exposuresPerDay, outcomesPerExposure, newSubjects, peak
     powerOfTwo(peakEventsPerSecond / (shardEventsPerSecond * usable)),
     powerOfTwo(bytes / (platform.objectBytes * usable)),
   );
-  // An exposure writes its id and, the first time, its subject, whose index counts as a row too; an outcome itself and its
-  // subject's totals.
-  const rowsWrittenPerDay = exposuresPerDay * (1 + 2 * newSubjects) + exposuresPerDay * outcomesPerExposure * 2;
+  // An exposure writes its id and, the first time, its subject and its name, first into the small table and then into the
+  // large one; an outcome itself and its subject's totals.
+  const rowsWrittenPerDay = exposuresPerDay * (1 + 3 * newSubjects) + exposuresPerDay * outcomesPerExposure * 2;
   return {
     peakEventsPerSecond,
     messagesPerSecond,

@@ -144,9 +144,11 @@ const subjectTable = `
  * Which number a name has. Names come in no order, so each batch of them writes to nearly every page of a large index;
  * into a small table they go first, and from there many at a time, in order, into the large one.
  */
+const nameColumns = "(subject TEXT NOT NULL PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID";
+export const newNamesTable = `CREATE TABLE new_names ${nameColumns};`;
 const namesTables = `
-  CREATE TABLE names     (subject TEXT NOT NULL PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
-  CREATE TABLE new_names (subject TEXT NOT NULL PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE TABLE names ${nameColumns};
+  ${newNamesTable}
 `;
 
 /** That there were events with a placeholder for the subject, of which nothing else is counted. */
