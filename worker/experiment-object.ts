@@ -13,6 +13,7 @@ import type { ExperimentRef, Scope } from "../src/scope.ts";
 import { createAlarms, type Alarms } from "./alarms.ts";
 import { governorOptions, historyOf, observerOf, outboxOf, readDsl, storeOf } from "./compose.ts";
 import type { Erasure, ExperimentStub, WorkerEnv } from "./env.ts";
+import { createReceiptSweep, type ReceiptSweep } from "./receipt-sweep.ts";
 import { reportError } from "./report.ts";
 
 const failed = (error: unknown): Extract<CommandAnswer, { ok: false }> => {
@@ -32,6 +33,7 @@ export class ExperimentObject extends DurableObject<WorkerEnv> implements Experi
   readonly #history: History | null;
   readonly #governor: Governor;
   readonly #alarms: Alarms;
+  readonly #receipts: ReceiptSweep;
 
   constructor(context: DurableObjectState, env: WorkerEnv) {
     super(context, env);
@@ -51,19 +53,26 @@ export class ExperimentObject extends DurableObject<WorkerEnv> implements Experi
       observer,
       wake: (ref, at) => this.#alarms.wake(ref, at),
     });
+    this.#receipts = createReceiptSweep({
+      sweep: (ref, now) => this.#store.sweep(ref, now),
+      wake: (ref, at) => this.#alarms.wake(ref, at),
+      now: Date.now,
+      report: reportError,
+    });
     this.#alarms = createAlarms({
       storage: context.storage,
       now: Date.now,
       tick: async (ref) => {
         const next = await this.#governor.tick(ref);
         await this.#history?.catchUp(ref);
-        return next;
+        const again = await this.#receipts.look(ref);
+        return next === null || again === null ? (next ?? again) : Math.min(next, again);
       },
       report: reportError,
     });
   }
 
-  /** Scheduled changes, ramp steps and guardrails. It never rejects: the platform gives an alarm up after six failures. */
+  /** Scheduled changes, ramp steps, guardrails and expired receipts. It never rejects: the platform gives an alarm up after six failures. */
   override alarm(): Promise<void> {
     return this.#alarms.ring();
   }
@@ -71,7 +80,11 @@ export class ExperimentObject extends DurableObject<WorkerEnv> implements Experi
   /** Errors lose their code on the way out of an object, so a failure leaves as a value, and its cause is reported here. */
   async execute(request: CommandRequest): Promise<CommandAnswer> {
     try {
-      return await this.#governor.execute(request);
+      const answer = await this.#governor.execute(request);
+      // After the answer has gone: what an object writes holds back whatever leaves it later.
+      if (request.idempotencyKey !== undefined)
+        this.ctx.waitUntil(scheduler.wait(0).then(() => this.#receipts.noted(request.ref)));
+      return answer;
     } catch (error) {
       return failed(error);
     }
