@@ -70,7 +70,8 @@ const laterMembers = {
   notified: [],
 };
 
-const filled = (value: unknown): unknown => (isObject(value) ? { ...laterMembers, ...value } : value);
+/** The same value with what a later shape has added, where it is a state of an older one. */
+export const filled = (value: unknown): unknown => (isObject(value) ? { ...laterMembers, ...value } : value);
 
 const read =
   <Value>(what: string, is: (value: unknown) => value is Value, fill: (value: unknown) => unknown = (same) => same) =>

@@ -5,6 +5,7 @@ import { canonicalJson } from "../../src/canonical.ts";
 import { withCurrentShape } from "../../src/governance/current-shape.ts";
 import { replay } from "../../src/governance/evolve.ts";
 import { type By, createGovernance } from "../../src/governance/governance.ts";
+import { inPresentShape } from "../../src/governance/older-state.ts";
 import { type ExperimentState, stateShape } from "../../src/governance/state.ts";
 import { readState } from "../../src/governance/stored.ts";
 import type { GovernanceStore, Snapshot } from "../../src/governance/store.ts";
@@ -128,4 +129,31 @@ test("a state is made of these members: one more or less is another shape, and `
     "updatedBy",
     "written",
   ]);
+});
+
+describe("a state whose history is archived, and so cannot be built again", () => {
+  const stateIn = async (store: GovernanceStore): Promise<ExperimentState> => {
+    const loaded = await store.load(ref);
+    if (loaded === null) throw new TypeError("an experiment");
+    return loaded.snapshot.state;
+  };
+
+  test("of an older shape says since when it serves, what was frozen and who wrote, as far as it knows", async () => {
+    const state = await stateIn(await filled());
+    const old = readState(firstShape({ ...state, authorsSinceApproval: [state.updatedBy] }));
+    const { since, live, latest } = state;
+    expect(inPresentShape({ ...old, servingSince: null })).toMatchObject({
+      shape: stateShape,
+      servingSince: since,
+      liveSince: since,
+      frozen: { at: since, version: live?.version, plan: null },
+      written: [{ digest: latest.digest, by: [state.updatedBy] }],
+    });
+    expect(inPresentShape({ ...old, lifecycle: "Paused" })).toMatchObject({ servingSince: null, paused: "control" });
+  });
+
+  test("of the present shape is what it is", async () => {
+    const state = await stateIn(await filled());
+    expect(inPresentShape(state)).toBe(state);
+  });
 });

@@ -1,4 +1,5 @@
 /** Old events into a file, behind a signed checkpoint: what stays verifies, is understood, and goes on. */
+import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { memoryStore } from "../../adapters/store/memory.ts";
 import { canonicalJson } from "../../src/canonical.ts";
@@ -12,8 +13,10 @@ import { verifyExport } from "../../src/governance/export/verify.ts";
 import { createGovernance } from "../../src/governance/governance.ts";
 import { archivable, archiveLines, removeArchived } from "../../src/governance/retention.ts";
 import { createSigner } from "../../src/governance/signing.ts";
+import { stateShape } from "../../src/governance/state.ts";
 import { stateAt } from "../../src/governance/state-at.ts";
 import type { GovernanceStore } from "../../src/governance/store.ts";
+import { readState } from "../../src/governance/stored.ts";
 import { observe, wholeHistory } from "../conformance/store/under-test.ts";
 import { approver, author, collect, lived } from "../support/lived.ts";
 
@@ -123,6 +126,55 @@ describe("what stays in the store", () => {
     };
     expect((await withCurrentShape(outdated).load(ref))?.snapshot).toEqual(snapshot);
     expect(await createGovernance({ store }).transition(ref, "Running", {}, author)).toMatchObject({ ok: true });
+  });
+
+  test("goes on from a checkpoint whose state has the first shape, as code of then has signed it", async () => {
+    const { store, ref, part } = await archived();
+    const before = await store.load(ref);
+    const kept = await store.checkpoint(ref);
+    if (kept === null || before === null) throw new TypeError("a checkpoint and a snapshot");
+    const later = [
+      "shape",
+      "written",
+      "servingSince",
+      "liveSince",
+      "paused",
+      "frozen",
+      "signals",
+      "notified",
+      "earlierPlans",
+    ];
+    const ofThen = (state: object): object =>
+      Object.fromEntries(Object.entries(state).filter(([member]) => !later.includes(member)));
+    const Text = v.record(v.string(), v.unknown());
+    const signed = v.parse(Text, JSON.parse(kept.text));
+    const text = canonicalJson({ ...signed, state: ofThen(part.state) });
+    const old = { ...kept, text, signature: await signer.sign(text) };
+    const aged: GovernanceStore = {
+      ...store,
+      checkpoint: () => Promise.resolve(old),
+      load: async (where, options) => {
+        const loaded = await store.load(where, options);
+        if (loaded === null || loaded.head.seq !== before.head.seq) return loaded;
+        const state = readState(canonicalJson(ofThen(loaded.snapshot.state)));
+        return { ...loaded, snapshot: { ...loaded.snapshot, state } };
+      },
+    };
+    expect(checkpointState(ref, old)?.state).toMatchObject({ shape: stateShape, lifecycle: part.state.lifecycle });
+    const { state } = (await withCurrentShape(aged).load(ref))?.snapshot ?? {};
+    expect(state).toMatchObject({ shape: stateShape, lifecycle: before.snapshot.state.lifecycle });
+    expect(state?.latest).toEqual(before.snapshot.state.latest);
+    expect(state?.approved).toEqual(before.snapshot.state.approved);
+    expect(await checkHistory(aged, ref, signer)).toMatchObject({ valid: true, checkpoint: { checked: true } });
+    const governance = createGovernance({ store: aged });
+    expect(await governance.pause(ref, author)).toMatchObject({ ok: true });
+    expect((await store.load(ref))?.snapshot.state).toMatchObject({
+      shape: stateShape,
+      lifecycle: "Paused",
+      paused: "control",
+    });
+    const file = await linesOf(exportExperiment(aged, ref, { signer }));
+    expect(await verifyExport(file, { key: signer })).toMatchObject({ valid: true });
   });
 
   test("keeps no personal value that only archived events name, and knows everybody it still names", async () => {

@@ -5,7 +5,8 @@ import type { ExperimentRef } from "../../scope.ts";
 import type { Signer } from "../signing.ts";
 import type { ExperimentState } from "../state.ts";
 import type { Checkpoint, Head } from "../store.ts";
-import { isExperimentState } from "../stored.ts";
+import { inPresentShape } from "../older-state.ts";
+import { filled, isExperimentState } from "../stored.ts";
 import type { Trailer } from "./format.ts";
 
 const place = ({ tenant, environment, experiment }: ExperimentRef) => ({ tenant, environment, experiment });
@@ -22,7 +23,7 @@ const CheckpointText = v.strictObject({
   seq: v.number(),
   hash: v.string(),
   at: v.string(),
-  state: v.custom<ExperimentState>(isExperimentState),
+  state: v.pipe(v.unknown(), v.transform(filled), v.custom<ExperimentState>(isExperimentState)),
 });
 
 export const signCheckpoint = async (
@@ -35,7 +36,10 @@ export const signCheckpoint = async (
   return { seq, hash, text, signature: await signer.sign(text) };
 };
 
-/** The state that a checkpoint holds; null for one that contradicts itself or is of another experiment. */
+/**
+ * The state that a checkpoint holds, in its present shape; null for one that contradicts itself, is of another experiment or
+ * of a newer version of Proviso.
+ */
 export const checkpointState = (
   ref: ExperimentRef,
   { seq, hash, text }: Pick<Checkpoint, "seq" | "hash" | "text">,
@@ -50,5 +54,5 @@ export const checkpointState = (
   if (!result.success || canonicalJson(value) !== text) return null;
   const found = result.output;
   const agrees = found.seq === seq && found.hash === hash && canonicalJson(found.ref) === canonicalJson(place(ref));
-  return agrees && found.state.name === ref.experiment ? { state: found.state, at: found.at } : null;
+  return agrees && found.state.name === ref.experiment ? { state: inPresentShape(found.state), at: found.at } : null;
 };
