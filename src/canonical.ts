@@ -32,9 +32,17 @@ const isStorableText = (text: string): boolean => !text.includes("\u0000") && te
 
 interface Place {
   readonly value: unknown;
-  readonly path: string;
+  readonly key: string;
+  readonly parent: Place | null;
   readonly depth: number;
 }
+
+/** Put together only for what was found: every commit and every body is walked, and next to none has anything. */
+const pathOf = (place: Place): string => {
+  let path = "";
+  for (let at = place; at.parent !== null; at = at.parent) path = pointerToken(at.key) + path;
+  return path;
+};
 
 /**
  * Finds what a store would change under our hands, or cannot hold: D1 and Postgres alter U+0000 and lone surrogates,
@@ -48,18 +56,18 @@ export const findUnstorable = (
   root: unknown,
   depthMax: number = limits.jsonDepth,
 ): { readonly path: string; readonly message: string } | undefined => {
-  const stack: Place[] = [{ value: root, path: "", depth: 0 }];
+  const stack: Place[] = [{ value: root, key: "", parent: null, depth: 0 }];
   for (let place = stack.pop(); place !== undefined; place = stack.pop()) {
-    const { value, path, depth } = place;
-    if (typeof value === "string" && !isStorableText(value)) return { path, message: wellFormed };
-    if (typeof value === "number" && !Number.isFinite(value)) return { path, message: "a number that JSON can say" };
+    const { value, depth } = place;
+    if (typeof value === "string" && !isStorableText(value)) return { path: pathOf(place), message: wellFormed };
+    if (typeof value === "number" && !Number.isFinite(value))
+      return { path: pathOf(place), message: "a number that JSON can say" };
     if (typeof value !== "object" || value === null) continue;
-    if (depth >= depthMax) return { path, message: `at most ${depthMax} levels of nesting` };
+    if (depth >= depthMax) return { path: pathOf(place), message: `at most ${depthMax} levels of nesting` };
     for (const [key, member] of Object.entries(value).toReversed()) {
-      const memberPath = path + pointerToken(key);
-      if (!isStorableText(key)) return { path: memberPath, message: wellFormed };
-      if (typeof member !== "boolean" && member !== null)
-        stack.push({ value: member, path: memberPath, depth: depth + 1 });
+      const inside: Place = { value: member, key, parent: place, depth: depth + 1 };
+      if (!isStorableText(key)) return { path: pathOf(inside), message: wellFormed };
+      if (typeof member !== "boolean" && member !== null) stack.push(inside);
     }
   }
   return undefined;

@@ -154,7 +154,9 @@ export const postgresQueries = (schema: string) => {
 
     /**
      * One page of history and one row more, which tells whether there is a next page. By type, the next rows of each
-     * type come from the index and are merged: the work depends on the page, not on how long the history is.
+     * type come from the index and are merged: the work depends on the page, not on how long the history is. The types are
+     * compared in order, and not by equality, so that no other index gives that order: the primary key does not find a type,
+     * and would read a history to its end for one that it does not have.
      */
     history: (ref: ExperimentRef, { after, limit, types, version }: StorableHistoryQuery): Query => {
       const common = [...experimentOf(ref), after, limit + 1] as const;
@@ -162,10 +164,12 @@ export const postgresQueries = (schema: string) => {
       const page = "ORDER BY seq LIMIT $5::integer";
       if (types === null)
         return [`SELECT ${eventColumns} FROM ${events} WHERE ${here} AND seq > $4::bigint ${page}`, ...common];
+      // OFFSET 0: while a table has not been analysed the key looks as good, and all of a history would be read for one event.
       if (version !== null)
         return [
-          `SELECT ${eventColumns} FROM ${events} WHERE ${here} AND version = $6::bigint
-            AND type IN (SELECT ${listed(7)}) AND seq > $4::bigint ${page}`,
+          `SELECT ${eventColumns} FROM (
+            SELECT seq, type, record, people FROM ${events} WHERE ${here} AND version = $6::bigint OFFSET 0
+          ) AS events WHERE type IN (SELECT ${listed(7)}) AND seq > $4::bigint ${page}`,
           ...common,
           version,
           JSON.stringify(types),
@@ -173,7 +177,9 @@ export const postgresQueries = (schema: string) => {
       return [
         `SELECT ${eventColumns} FROM ${listed(6)} AS wanted (type) CROSS JOIN LATERAL (
           SELECT seq, record, people FROM ${events}
-          WHERE ${here} AND type = wanted.type AND seq > $4::bigint ${page}
+          WHERE (type, tenant, environment, experiment, seq) > (wanted.type, $1, $2, $3, $4::bigint)
+            AND (type, tenant, environment, experiment) <= (wanted.type, $1, $2, $3)
+          ORDER BY type, tenant, environment, experiment, seq LIMIT $5::integer
         ) AS events ${page}`,
         ...common,
         JSON.stringify(types),
@@ -199,7 +205,9 @@ export const postgresQueries = (schema: string) => {
       return [
         `SELECT ${columns} FROM ${listed(5)} AS wanted (lifecycle) CROSS JOIN LATERAL (
           SELECT experiment, state, revision, revision_hash FROM ${table("snapshots")}
-          WHERE ${inScope} AND lifecycle = wanted.lifecycle AND experiment > $3 ${page}
+          WHERE (lifecycle, tenant, environment, experiment) > (wanted.lifecycle, $1, $2, $3)
+            AND (lifecycle, tenant, environment) <= (wanted.lifecycle, $1, $2)
+          ORDER BY lifecycle, tenant, environment, experiment LIMIT $4::integer
         ) AS snapshots ${page}`,
         ...common,
         JSON.stringify(states),

@@ -1,15 +1,28 @@
 /** The PostgreSQL store on a real server: the suites, and what takes several connections to show. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { Sql } from "postgres";
+import * as v from "valibot";
 import { migratePostgres } from "../../../adapters/store/postgres-migrate.ts";
+import { postgresQueries, type Query } from "../../../adapters/store/postgres-queries.ts";
 import { postgresStore } from "../../../adapters/store/postgres.ts";
-import type { CommitResult } from "../../../src/governance/store.ts";
+import { storableHistoryQuery, storableListQuery, storableLoad } from "../../../src/governance/storable-query.ts";
+import type { CommitResult, HistoryQuery, ListQuery } from "../../../src/governance/store.ts";
 import { describeFaults } from "../../conformance/faults.suite.ts";
 import { describeGovernance } from "../../conformance/governance.suite.ts";
 import { describeRaces } from "../../conformance/races.suite.ts";
 import { describeStore, type StoreUnderTest } from "../../conformance/store.suite.ts";
 import { commitAll, expectValid, wholeHistory, wholeList } from "../../conformance/store/under-test.ts";
-import { after, creation, freshRef, freshScope, next, receipt } from "../../support/governance.ts";
+import {
+  after,
+  author,
+  creation,
+  denial,
+  denied,
+  freshRef,
+  freshScope,
+  next,
+  receipt,
+} from "../../support/governance.ts";
 import { postgresAttacks } from "../../support/postgres/attacks.ts";
 import { startCuttingProxy } from "../../support/postgres/cutting-proxy.ts";
 import { postgresMigrations } from "../../support/postgres/migrations.ts";
@@ -36,6 +49,12 @@ const clientOf = (max = 1, connection: Record<string, string> = {}, url = world.
   const client = openClient(url, max, connection);
   closers.push(() => client.end({ timeout: 1 }));
   return client;
+};
+
+const emptyDatabase = async (): Promise<Sql> => {
+  const name = `d${crypto.randomUUID().replaceAll("-", "")}`;
+  await world.client.unsafe(`CREATE DATABASE ${name}`);
+  return clientOf(4, {}, world.server.url.replace("/postgres", `/${name}`));
 };
 
 const underTest = async (): Promise<StoreUnderTest> => ({
@@ -238,12 +257,69 @@ describe("postgres: round trips", () => {
   });
 });
 
-describe("postgres: the schema", () => {
-  const emptyDatabase = async (): Promise<Sql> => {
-    const name = `d${crypto.randomUUID().replaceAll("-", "")}`;
-    await world.client.unsafe(`CREATE DATABASE ${name}`);
-    return clientOf(4, {}, world.server.url.replace("/postgres", `/${name}`));
+describe("postgres: the work of a read", () => {
+  const Plan = v.tuple([
+    v.object({
+      "QUERY PLAN": v.tuple([
+        v.object({ Plan: v.object({ "Shared Hit Blocks": v.number(), "Shared Read Blocks": v.number() }) }),
+      ]),
+    }),
+  ]);
+  /** Pages of the database that a statement looks at. */
+  const pagesOf = async (client: Sql, [sql, ...values]: Query): Promise<number> => {
+    const rows = await client.unsafe(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${sql}`, values);
+    const [row] = v.parse(Plan, [...rows]);
+    const plan = row["QUERY PLAN"][0].Plan;
+    return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"];
   };
+
+  test("is that of its page, in a long history and a large scope, before and after the first ANALYZE", async () => {
+    const client = await emptyDatabase();
+    await migratePostgres(client, postgresMigrations);
+    for (const table of ["events", "snapshots"])
+      await client.unsafe(`ALTER TABLE proviso.${table} SET (autovacuum_enabled = off)`);
+    const store = postgresStore({ client });
+    const ref = freshRef();
+    const created = creation(ref);
+    await commitAll(store, ref, created);
+    let base = after(created);
+    while (base.head.seq < 3_000) {
+      const grown = denial(base, { drafts: Array.from({ length: 100 }, () => denied()) });
+      await commitAll(store, ref, grown);
+      base = after(grown, base);
+    }
+    for (let index = 0; index < 500; index += 1) {
+      const other = { ...ref, experiment: `other-${index}` };
+      const made = creation(other);
+      await commitAll(store, other, made);
+      if (index % 4 === 0) await commitAll(store, other, next(after(made), { change: { lifecycle: "Running" } }));
+    }
+    const queries = postgresQueries("proviso");
+    const history = (query: HistoryQuery): Query => queries.history(ref, storableHistoryQuery(ref, query));
+    const list = (query: ListQuery): Query => queries.list(ref, storableListQuery(ref, query));
+    const reads: Readonly<Record<string, Query>> = {
+      load: queries.load(ref, storableLoad(ref, { receipt: "key", actor: author.value })),
+      history: history({ after: 1_500, limit: 5 }),
+      "history by type": history({ after: 1_500, limit: 5, types: ["ChangeDenied", "Transitioned"] }),
+      "history by version": history({ version: 1 }),
+      list: list({ limit: 5, cursor: "other-2" }),
+      "list by state": list({ limit: 5, states: ["Draft", "Paused", "Running"] }),
+    };
+    const heavy: string[] = [];
+    for (const when of ["before", "after"]) {
+      if (when === "after") await client.unsafe("ANALYZE proviso.events; ANALYZE proviso.snapshots");
+      for (const [name, query] of Object.entries(reads)) {
+        // The first time a connection plans what a function asks, it reads the catalogue.
+        await pagesOf(client, query);
+        const pages = await pagesOf(client, query);
+        if (pages > 80) heavy.push(`${name}, ${when}: ${pages} pages`);
+      }
+    }
+    expect(heavy).toEqual([]);
+  });
+});
+
+describe("postgres: the schema", () => {
   const names = postgresMigrations.map(({ name }) => name);
 
   test("is there once, whoever applies it and how often", async () => {
