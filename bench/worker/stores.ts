@@ -1,4 +1,4 @@
-/** The Worker that `bench/stores/cloudflare.ts` measures: each store beside the same statements sent raw to the same engine. */
+/** The Worker that `bench/stores/` measures: each store beside the same statements sent raw to the same engine. */
 import { DurableObject } from "cloudflare:workers";
 import { d1Store } from "../../adapters/store/d1.ts";
 import {
@@ -28,8 +28,9 @@ import { splitStatements } from "../../adapters/store/migrate.ts";
 import { storableCommit } from "../../src/governance/storable-commit.ts";
 import type { Commit, GovernanceStore } from "../../src/governance/store.ts";
 import { type ExperimentRef, refKey, scopeKey } from "../../src/scope.ts";
-import { after, type Base, creation, denial, denied, next, receipt } from "../../test/support/governance.ts";
+import { after, type Base, creation } from "../../test/support/governance.ts";
 import type { ObjectNamespace } from "../../worker/env.ts";
+import { chainOf, crowd, expectOk, growth } from "../stores/histories.ts";
 
 type ExperimentStub = HistoryStub & {
   holding(question: HoldingQuestion): Promise<Holding>;
@@ -150,10 +151,7 @@ const loadQueries = (ref: ExperimentRef): readonly Query[] => [
 ];
 
 const storeSide = (store: GovernanceStore): Side => ({
-  async commit(ref, commit) {
-    const result = await store.commit(ref, commit);
-    if (!result.ok) throw new Error(`refused: ${result.conflict}`);
-  },
+  commit: (ref, commit) => expectOk(store, ref, commit),
   load: (ref) => store.load(ref),
 });
 
@@ -184,6 +182,9 @@ const twins = (experiment: string): readonly [ExperimentRef, ExperimentRef] => [
   { tenant: "raw", environment: "bench", experiment },
 ];
 
+/** Whether raw goes first. */
+let flips = false;
+
 /** Histories that have been grown, by engine and name, each as product and as raw. */
 const bases = new Map<string, readonly [Base, Base]>();
 
@@ -194,37 +195,29 @@ const queriesOf = (ref: ExperimentRef, commit: Commit): readonly Query[] =>
 const grow = async (env: Env, engine: string, name: string, length: number): Promise<void> => {
   const prepared = new Map<Commit, readonly Query[]>();
   const sides = sidesOf(env, engine, prepared);
-  const grown: Base[] = [];
+  const reached: Base[] = [];
   for (const [index, ref] of twins(name).entries()) {
-    let commit = creation(ref);
-    let base: Base = after(commit);
-    for (;;) {
+    const { commits, base } = growth(ref, length);
+    for (const commit of commits) {
       prepared.set(commit, queriesOf(ref, commit));
       await sides[index]?.commit(ref, commit);
-      if (base.head.seq >= length) break;
-      const drafts = Array.from({ length: Math.min(100, length - base.head.seq) }, () => denied());
-      commit = denial(base, { drafts });
-      base = after(commit, base);
     }
-    grown.push(base);
+    reached.push(base);
   }
-  const [product, raw] = grown;
+  const [product, raw] = reached;
   if (product !== undefined && raw !== undefined) bases.set(`${engine}:${name}`, [product, raw]);
 };
 
 /** Other experiments of the product's scope; on objects their registry has them, as if each had reported. */
-const crowd = async (env: Env, engine: string, from: number, count: number): Promise<void> => {
+const addCrowd = async (env: Env, engine: string, from: number, count: number): Promise<void> => {
   const store = d1Store({ database: env.DB });
   const scope = { tenant: "product", environment: "bench" };
-  const add = async (index: number): Promise<void> => {
-    const ref = { ...scope, experiment: `other-${String(index).padStart(6, "0")}` };
+  await crowd(from, from + count, 20, async (experiment) => {
+    const ref = { ...scope, experiment };
     const commit = creation(ref);
+    if (engine === "d1") return expectOk(store, ref, commit);
     const { snapshot } = storableCommit(ref, commit);
     if (snapshot === null) throw new TypeError("a creation has a snapshot");
-    if (engine === "d1") {
-      await store.commit(ref, commit);
-      return;
-    }
     const { lifecycle, revision, revisionHash, text: state } = snapshot;
     await env.REGISTRIES.getByName(scopeKey(scope)).report({
       ref,
@@ -234,9 +227,7 @@ const crowd = async (env: Env, engine: string, from: number, count: number): Pro
       snapshot: { lifecycle, revision, revisionHash, state },
       mark: null,
     });
-  };
-  for (let start = from; start < from + count; start += 20)
-    await Promise.all(Array.from({ length: Math.min(20, from + count - start) }, (_, offset) => add(start + offset)));
+  });
 };
 
 const timed = async (work: () => Promise<unknown>): Promise<number> => {
@@ -245,41 +236,50 @@ const timed = async (work: () => Promise<unknown>): Promise<number> => {
   return Date.now() - began;
 };
 
-/** Milliseconds of so many commits and of so many loads, product and raw. Everything is sealed and prepared beforehand. */
+/** Operations before it is the other side's turn. */
+const block = 10;
+
+/**
+ * Milliseconds of so many commits and of so many loads, product and raw in turns; which one goes first changes each time.
+ * Everything is sealed and prepared beforehand.
+ */
 const measure = async (
   env: Env,
   engine: string,
   name: string,
-  count: number,
+  counts: { readonly commits: number; readonly loads: number },
 ): Promise<Readonly<Record<string, number>>> => {
   const prepared = new Map<Commit, readonly Query[]>();
   const sides = sidesOf(env, engine, prepared);
   const known = bases.get(`${engine}:${name}`);
   if (known === undefined) throw new TypeError("grow it first");
+  const label = crypto.randomUUID();
   const times: Record<string, number> = {};
   const reached: Base[] = [];
-  for (const [index, ref] of twins(name).entries()) {
+  const works = twins(name).map((ref, index) => {
     const [side, base] = [sides[index], known[index]];
     if (side === undefined || base === undefined) throw new TypeError("two sides");
-    let last = base;
-    const commits = Array.from({ length: count }, (_, n) => {
-      const commit = next(last, {
-        change: { lifecycle: n % 2 === 0 ? "Running" : "Paused" },
-        receipt: receipt(crypto.randomUUID()),
+    const commits = chainOf(base, counts.commits, label);
+    if (index === 1) for (const commit of commits) prepared.set(commit, queriesOf(ref, commit));
+    const last = commits.at(-1);
+    reached.push(last === undefined ? base : after(last, base));
+    return { which: index === 0 ? "product" : "raw", side, ref, commits };
+  });
+  const add = async (key: string, work: () => Promise<unknown>): Promise<void> => {
+    times[key] = (times[key] ?? 0) + (await timed(work));
+  };
+  const inOrder = flips ? works.toReversed() : works;
+  flips = !flips;
+  for (let start = 0; start < counts.commits; start += block)
+    for (const { which, side, ref, commits } of inOrder)
+      await add(`${which}Commit`, async () => {
+        for (const commit of commits.slice(start, start + block)) await side.commit(ref, commit);
       });
-      last = after(commit);
-      if (index === 1) prepared.set(commit, queriesOf(ref, commit));
-      return commit;
-    });
-    reached.push(last);
-    const which = index === 0 ? "product" : "raw";
-    times[`${which}Commit`] = await timed(async () => {
-      for (const commit of commits) await side.commit(ref, commit);
-    });
-    times[`${which}Load`] = await timed(async () => {
-      for (let n = 0; n < count; n += 1) await side.load(ref);
-    });
-  }
+  for (let start = 0; start < counts.loads; start += block)
+    for (const { which, side, ref } of inOrder)
+      await add(`${which}Load`, async () => {
+        for (let n = start; n < Math.min(counts.loads, start + block); n += 1) await side.load(ref);
+      });
   const [product, raw] = reached;
   if (product !== undefined && raw !== undefined) bases.set(`${engine}:${name}`, [product, raw]);
   return times;
@@ -296,10 +296,10 @@ const handler: ExportedHandler<Env> = {
         await grow(env, engine, name, number("length"));
         return Response.json({});
       case "/crowd":
-        await crowd(env, engine, number("from"), number("count"));
+        await addCrowd(env, engine, number("from"), number("count"));
         return Response.json({});
       case "/measure":
-        return Response.json(await measure(env, engine, name, number("count")));
+        return Response.json(await measure(env, engine, name, { commits: number("commits"), loads: number("loads") }));
       default:
         return new Response("unknown", { status: 404 });
     }
