@@ -3,12 +3,15 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Migration } from "../../adapters/store/migrate.ts";
 import { migratePostgres } from "../../adapters/store/postgres-migrate.ts";
+import { postgresStore } from "../../adapters/store/postgres.ts";
 import type { Persistence } from "../../src/config/persistence.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { explain, findDsl, judgeDsl, namedFile, readDsl } from "../dsl-file.ts";
 import { migrateEmbedded } from "../embedded.ts";
 import { CliFailure, messageOf, usageFailure } from "../failure.ts";
 import { packageRoot } from "../package-root.ts";
+import { openPostgresClient } from "../places/postgres-client.ts";
+import { withoutSecrets } from "../places/reachable.ts";
 import { assertUnused } from "../state-lock.ts";
 
 interface Work {
@@ -55,18 +58,18 @@ const migratePostgresAt = async (
   persistence: Extract<Persistence, { type: "postgres" }>,
 ): Promise<void> => {
   const address = addressOf(work, persistence);
-  const { default: postgres } = await import("postgres").catch((cause: unknown) => {
-    throw new CliFailure("Postgres needs the package postgres: npm install postgres", { cause });
-  });
-  const client = postgres(address, { max: 1, onnotice: () => undefined });
+  const called = `postgres, schema ${persistence.schema}`;
+  const client = await openPostgresClient(called, address, 1);
   try {
     const applied = await migratePostgres(client, await postgresFiles(), { schema: persistence.schema });
-    report(work.context, `postgres, schema ${persistence.schema}`, applied);
+    // What a newer version has brought up has nothing left to apply.
+    await postgresStore({ client, schema: persistence.schema }).check();
+    report(work.context, called, applied);
   } catch (cause) {
     // Messages of the client may repeat the address, and with it the password.
-    throw new CliFailure(`Postgres could not be brought up: ${messageOf(cause).replaceAll(address, "…")}`, { cause });
+    throw new CliFailure(`${called}: could not be brought up: ${withoutSecrets(messageOf(cause), address)}`, { cause });
   } finally {
-    await client.end();
+    await client.end({ timeout: 5 });
   }
 };
 

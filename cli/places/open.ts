@@ -14,9 +14,10 @@ import { explain, judgeDsl, namedFile, readDsl } from "../dsl-file.ts";
 import { bindings, loadMiniflare, startEmbedded } from "../embedded.ts";
 import { CliFailure, usageFailure } from "../failure.ts";
 import { startGuard } from "../guarded.ts";
-import { dependencyVersion } from "../package-root.ts";
 import { assertUnused } from "../state-lock.ts";
 import type { Place } from "./place.ts";
+import { missingPackage, openPostgresClient } from "./postgres-client.ts";
+import { reached } from "./reachable.ts";
 import { serverPlace } from "./server.ts";
 import { storePlace } from "./store.ts";
 
@@ -28,10 +29,6 @@ export interface OpenOptions {
 }
 
 type Single = Exclude<Dsl["governance"]["persistence"], { readonly type: "mirror" }>;
-
-/** The runtime package of a store is an optional one. */
-const missing = (name: string, cause: unknown): CliFailure =>
-  new CliFailure(`this store needs the package ${name}: npm install ${name}@${dependencyVersion(name)}`, { cause });
 
 /** The value of an environment variable that the DSL names as a secret. */
 const secretOf = ({ environment }: CommandContext, member: string, name: string): string => {
@@ -107,11 +104,17 @@ const openPostgres = async (
       `${name} reaches its database through Hyperdrive, which only the Worker has: name its address`,
     );
   const address = connectionString ?? secretOf(context, "governance.persistence.secret", secret ?? "");
-  const { default: postgres } = await import("postgres").catch((cause: unknown) => {
-    throw missing("postgres", cause);
-  });
-  const client = postgres(address, { max: 4, onnotice: () => undefined });
-  return storePlace(`${name} (postgres)`, postgresStore({ client, schema }), () => client.end({ timeout: 5 }), signer);
+  const called = `${name} (postgres)`;
+  const client = await openPostgresClient(called, address, 4);
+  const close = (): Promise<void> => client.end({ timeout: 5 });
+  try {
+    const store = postgresStore({ client, schema });
+    for (const warning of await reached(called, store, address)) context.err(`${called}: ${warning}\n`);
+    return storePlace(called, store, close, signer);
+  } catch (error) {
+    await close();
+    throw error;
+  }
 };
 
 const openUpstash = async (
@@ -123,10 +126,13 @@ const openUpstash = async (
   const { url, token, secret, prefix } = persistence;
   const credential = token ?? secretOf(context, "governance.persistence.secret", secret ?? "");
   const { Redis } = await import("@upstash/redis").catch((cause: unknown) => {
-    throw missing("@upstash/redis", cause);
+    throw missingPackage("@upstash/redis", cause);
   });
   const client = new Redis({ url, token: credential, enableTelemetry: false });
-  return storePlace(`${name} (upstash)`, upstashStore({ client, prefix }), () => Promise.resolve(), signer);
+  const called = `${name} (upstash)`;
+  const store = upstashStore({ client, prefix });
+  for (const warning of await reached(called, store, credential, true)) context.err(`${called}: ${warning}\n`);
+  return storePlace(called, store, () => Promise.resolve(), signer);
 };
 
 const openStore = async (
