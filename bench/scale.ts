@@ -4,7 +4,7 @@
  *
  *     npx node bench/scale.ts
  *
- * Prices and limits are those that Cloudflare publishes for Workers Paid in November 2026; `platform` names each.
+ * Prices and limits are those that Cloudflare publishes for Workers Paid; docs/scale.md names the page of each.
  */
 import { shardHash, shardOf } from "../src/ledger/shard.ts";
 
@@ -17,12 +17,18 @@ export const platform = {
   queueConcurrency: 250,
   /** Durable Objects: SQLite storage of one object. */
   objectBytes: 10e9,
-  /** Dollars a million: requests, queue operations (write, read, delete: three a message), rows written, rows read. */
+  /** Queues: an operation is counted for so many bytes of a message, and each message has some bytes of its own besides. */
+  queueOperationBytes: 64_000,
+  queueMessageBytes: 100,
+  /** Dollars a million: requests, queue operations (write, read, delete), rows written, rows read, GB-seconds of objects. */
   requests: 0.3,
   queueOperations: 0.4,
   objectRequests: 0.15,
   rowsWritten: 1,
   rowsRead: 0.001,
+  objectGigabyteSeconds: 12.5,
+  /** GB that an object is billed with while it is active, whatever it uses. */
+  objectMemory: 0.128,
   /** Dollars a GB and month. */
   storage: 0.2,
 } as const;
@@ -35,6 +41,9 @@ const usable = 2 / 3;
  * share them is an estimate from the columns.
  */
 export const bytesOf = { subject: 110, outcome: 45, exposureId: 34 } as const;
+
+/** Bytes of an event of the SDK as JSON, with a digest and names of ordinary length. */
+export const eventBytes = { exposure: 510, outcome: 310 } as const;
 
 export interface Load {
   readonly exposuresPerDay: number;
@@ -74,6 +83,9 @@ export const needOf = ({ exposuresPerDay, outcomesPerExposure, newSubjects, peak
   // A message is full only under load: at a trickle every flush of a sender is a message of its own.
   const eventsPerMessage = Math.min(platform.messageEvents, Math.max(1, peakEventsPerSecond / 10));
   const messagesPerDay = eventsPerDay / eventsPerMessage;
+  const bytesPerEvent = (eventBytes.exposure + eventBytes.outcome * outcomesPerExposure) / (1 + outcomesPerExposure);
+  const messageBytes = eventsPerMessage * bytesPerEvent + platform.queueMessageBytes;
+  const operationsPerMessage = 3 * Math.ceil(messageBytes / platform.queueOperationBytes);
   const messagesPerSecond = (messagesPerDay / 86_400) * peak;
   const subjects = exposuresPerDay * newSubjects * days;
   const bytes =
@@ -96,10 +108,12 @@ export const needOf = ({ exposuresPerDay, outcomesPerExposure, newSubjects, peak
     bytesPerShard: bytes / shards,
     dollarsPerMonth:
       millions(messagesPerDay, platform.requests) +
-      millions(messagesPerDay * 3, platform.queueOperations) +
+      millions(messagesPerDay * operationsPerMessage, platform.queueOperations) +
       millions(messagesPerDay, platform.objectRequests) +
       millions(rowsWrittenPerDay, platform.rowsWritten) +
       millions(rowsWrittenPerDay * 2, platform.rowsRead) +
+      // At most: an object that rests between two calls is not billed for it.
+      millions(shards * 86_400 * platform.objectMemory, platform.objectGigabyteSeconds) +
       (bytes / 1e9) * platform.storage,
   };
 };
