@@ -38,6 +38,9 @@ const stageEvents = Math.min(events, 100_000);
 /** Bodies are made for so many events at a time. */
 const part = 50_000;
 
+/** Of workerd with everything in it: ingest, queue, consumer, ledger. */
+const workerdCeilingMiB = 640;
+
 /** One call's worth of the consumer: worker/consumer.ts. */
 const recordRows = 10_000;
 
@@ -105,6 +108,29 @@ const ledgerRows: EncodeBatch = (start, end) => {
         ? [[eventId, payload.subjectId, payload.metric, payload.kind, Date.parse(timestamp), Number(payload.value)]]
         : [],
     ),
+  });
+};
+
+/** The same rows as the ledger keeps them in its tables: subjects, exposure ids, outcomes. */
+const tableRows: EncodeBatch = (start, end) => {
+  const subjects: unknown[] = [];
+  const ids: unknown[] = [];
+  const outcomes: unknown[] = [];
+  for (let n = start; n < end; n += 1) {
+    const { eventId, timestamp, payload } = eventOf("tables", n);
+    const subject = Math.floor(n / 3) + 1;
+    const time = Date.parse(timestamp);
+    if ("metric" in payload) {
+      outcomes.push([subject, eventId, payload.metric === "spend" ? 2 : 1, time, Number(payload.value)]);
+      continue;
+    }
+    subjects.push([subject, payload.subjectId, payload.variantKey, payload.epoch, time, eventId, '{"1":1,"2":12}']);
+    ids.push([eventId, (n * 2_654_435_761) % 4_294_967_296]);
+  }
+  return JSON.stringify({
+    subjects: JSON.stringify(subjects),
+    ids: JSON.stringify(ids),
+    outcomes: JSON.stringify(outcomes),
   });
 };
 
@@ -260,7 +286,7 @@ const run = async (): Promise<void> => {
     before = microseconds;
   }
 
-  say("\nmemory of workerd while the ledger counts, MiB:");
+  say(`\nmemory of workerd while the ledger counts, MiB (ceiling ${workerdCeilingMiB}):`);
   const uses: (ProcessUse | null)[] = [await workerdUse()];
   const sampler = setInterval(() => {
     void workerdUse().then((use) => uses.push(use));
@@ -273,6 +299,7 @@ const run = async (): Promise<void> => {
   const found = uses.filter((use) => use !== null);
   const samples = found.map((use) => use.mebibytes);
   const cpuMs = (found.at(-1)?.cpuMs ?? 0) - (found[0]?.cpuMs ?? 0);
+  if (Math.max(...samples) > workerdCeilingMiB) throw new Error(`workerd had ${Math.max(...samples)} MiB`);
   const tenths = Array.from({ length: 11 }, (_, tenth) => samples[Math.round((tenth / 10) * (samples.length - 1))]);
   say(`  ${tenths.join("  ")}   (over ${((performance.now() - began) / 1_000).toFixed(0)} s)`);
 
@@ -282,20 +309,23 @@ const run = async (): Promise<void> => {
   const { exposures, outcomes } = await counts("ledger");
   // As many rows at once as the consumer gives it, and the raw object the same.
   // They take turns, part by part: others work on the same machine.
-  const pairs: (readonly [alone: number, bulk: number, count: number])[] = [];
+  const parts: { readonly count: number; readonly alone: number; readonly bulk: number; readonly tables: number }[] =
+    [];
   for (let from = 0; from < events; from += part) {
     const count = Math.min(part, events - from);
-    const later =
-      (encode: EncodeBatch): EncodeBatch =>
-      (start, end) =>
-        encode(from + start, from + end);
-    const bulkPart = await measure("/raw?experiment=bulk", later(rawRows), count, always, inFlight, recordRows);
-    const path = "/ledger-rows?experiment=alone";
-    pairs.push([await measure(path, later(ledgerRows), count, always, inFlight, recordRows), bulkPart, count]);
+    const take = (path: string, encode: EncodeBatch): Promise<number> =>
+      measure(path, (start, end) => encode(from + start, from + end), count, always, inFlight, recordRows);
+    parts.push({
+      count,
+      bulk: await take("/raw?experiment=bulk", rawRows),
+      alone: await take("/ledger-rows?experiment=alone", ledgerRows),
+      tables: await take("/raw-tables?experiment=tables", tableRows),
+    });
   }
-  const mean = (place: 0 | 1): number => pairs.reduce((sum, pair) => sum + (pair[place] * pair[2]) / events, 0);
-  const [alone, bulk] = [mean(0), mean(1)];
-  const shares = pairs.map(([perRow, inserted]) => inserted / perRow).toSorted((a, b) => a - b);
+  const mean = (of: "alone" | "bulk" | "tables"): number =>
+    parts.reduce((sum, { count, [of]: perRow }) => sum + (perRow * count) / events, 0);
+  const [alone, bulk, tables] = [mean("alone"), mean("bulk"), mean("tables")];
+  const shares = parts.map((taken) => taken.bulk / taken.alone).toSorted((a, b) => a - b);
   const size = v.parse(v.number(), await ask("/ledger-size?experiment=alone"));
 
   say(
@@ -306,9 +336,10 @@ const run = async (): Promise<void> => {
   say(
     `  ${recordRows.toLocaleString("en")} rows at once               ${rate(bulk)} rows/s (${bulk.toFixed(1)} µs a row)`,
   );
+  say(`  in tables and keys like the ledger's ${rate(tables)} rows/s (${tables.toFixed(1)} µs a row)`);
   say(`HTTP → ledger, the same rows       ${rate(alone)} rows/s (${alone.toFixed(1)} µs a row)`);
   say(
-    `ratio: the ledger counts rows at ${percent(bulk / alone)} % of the raw insert's rate (of ${pairs.length} parts the median ${percent(shares[Math.floor(shares.length / 2)] ?? Number.NaN)} %)`,
+    `ratio: the ledger counts rows at ${percent(bulk / alone)} % of the raw insert's rate (of ${parts.length} parts the median ${percent(shares[Math.floor(shares.length / 2)] ?? Number.NaN)} %), and at ${percent(tables / alone)} % of that in tables like its own`,
   );
   say(
     `its database has ${(size / 1e6).toFixed(0)} MB: ${Math.round(size / (events / 3))} bytes a subject with its exposure id and two outcomes`,

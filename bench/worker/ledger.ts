@@ -59,10 +59,40 @@ export class RawObject extends DurableObject<Env> {
     return this.ctx.storage.sql.exec<{ n: number }>("SELECT changes() AS n").one().n;
   }
 
+  /** The rows that a ledger ends with, in tables with its columns and keys: a statement for each table, given as they are. */
+  insertTables(json: string): number {
+    const { sql } = this.ctx.storage;
+    sql.exec(`
+      CREATE TABLE IF NOT EXISTS subjects (n INTEGER PRIMARY KEY, subject TEXT NOT NULL UNIQUE, variant TEXT, epoch INTEGER,
+        time INTEGER, event TEXT, dimensions TEXT, variants TEXT, totals TEXT, trusted TEXT);
+      CREATE TABLE IF NOT EXISTS ids (id BLOB NOT NULL PRIMARY KEY, hash INTEGER NOT NULL) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS outcomes (subject INTEGER NOT NULL, id BLOB NOT NULL, metric INTEGER NOT NULL,
+        time INTEGER NOT NULL, value NOT NULL, PRIMARY KEY (subject, id)) WITHOUT ROWID;
+    `);
+    const { subjects, ids, outcomes } = v.parse(TableRows, JSON.parse(json));
+    this.ctx.storage.transactionSync(() => {
+      sql.exec(
+        `INSERT INTO subjects (n, subject, variant, epoch, time, event, totals)
+         SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6 FROM jsonb_each(?)`,
+        subjects,
+      );
+      sql.exec("INSERT INTO ids SELECT unhex(value->>0, '-'), value->>1 FROM jsonb_each(?)", ids);
+      sql.exec(
+        `INSERT INTO outcomes SELECT value->>0, unhex(value->>1, '-'), value->>2, value->>3, value->>4
+         FROM jsonb_each(?)`,
+        outcomes,
+      );
+    });
+    return sql.exec<{ n: number }>("SELECT (SELECT count(*) FROM ids) + (SELECT count(*) FROM outcomes) AS n").one().n;
+  }
+
   count(): number {
     return this.ctx.storage.sql.exec<{ n: number }>("SELECT count(*) AS n FROM rows").one().n;
   }
 }
+
+/** Of each table, as JSON text, so that nothing but SQLite reads the rows. */
+const TableRows = v.object({ subjects: v.string(), ids: v.string(), outcomes: v.string() });
 
 /** What the lines that end before the ledger have sent and consumed: messages of one, events of the other. */
 const progress = { messagesSent: 0, messagesSeen: 0, eventsSeen: 0 };
@@ -109,6 +139,8 @@ const handler: ExportedHandler<Env, string> = {
         return ingest(toQueue(env.EVENTS)).fetch(events);
       case "/raw":
         return Response.json(await env.RAW.getByName(experiment(request)).insert(await request.text()));
+      case "/raw-tables":
+        return Response.json(await env.RAW.getByName(experiment(request)).insertTables(await request.text()));
       case "/ledger-rows": {
         const name = experiment(request);
         const ledger: DurableObjectStub<LedgerObject> = env.LEDGERS.get(
