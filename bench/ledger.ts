@@ -199,6 +199,13 @@ const workerdUse = async (): Promise<ProcessUse | null> => {
   };
 };
 
+/** Microseconds a row. */
+interface Taken {
+  readonly count: number;
+  readonly wall: number;
+  readonly cpu: number;
+}
+
 const always = async (): Promise<boolean> => true;
 const rate = (microseconds: number): string => Math.round(1e6 / microseconds).toLocaleString("en");
 const percent = (share: number): string => (share * 100).toFixed(0);
@@ -309,23 +316,33 @@ const run = async (): Promise<void> => {
   const { exposures, outcomes } = await counts("ledger");
   // As many rows at once as the consumer gives it, and the raw object the same.
   // They take turns, part by part: others work on the same machine.
-  const parts: { readonly count: number; readonly alone: number; readonly bulk: number; readonly tables: number }[] =
-    [];
+  const sides = {
+    bulk: { path: "/raw?experiment=bulk", encode: rawRows },
+    alone: { path: "/ledger-rows?experiment=alone", encode: ledgerRows },
+    tables: { path: "/raw-tables?experiment=tables", encode: tableRows },
+  };
+  type Side = keyof typeof sides;
+  const taken: Readonly<Record<Side, Taken[]>> = { bulk: [], alone: [], tables: [] };
   for (let from = 0; from < events; from += part) {
     const count = Math.min(part, events - from);
-    const take = (path: string, encode: EncodeBatch): Promise<number> =>
-      measure(path, (start, end) => encode(from + start, from + end), count, always, inFlight, recordRows);
-    parts.push({
-      count,
-      bulk: await take("/raw?experiment=bulk", rawRows),
-      alone: await take("/ledger-rows?experiment=alone", ledgerRows),
-      tables: await take("/raw-tables?experiment=tables", tableRows),
-    });
+    for (const side of ["bulk", "alone", "tables"] as const) {
+      const { path, encode } = sides[side];
+      const usedBefore = await workerdUse();
+      const wall = await measure(
+        path,
+        (start, end) => encode(from + start, from + end),
+        count,
+        always,
+        inFlight,
+        recordRows,
+      );
+      const after = await workerdUse();
+      taken[side].push({ count, wall, cpu: (((after?.cpuMs ?? 0) - (usedBefore?.cpuMs ?? 0)) * 1_000) / count });
+    }
   }
-  const mean = (of: "alone" | "bulk" | "tables"): number =>
-    parts.reduce((sum, { count, [of]: perRow }) => sum + (perRow * count) / events, 0);
-  const [alone, bulk, tables] = [mean("alone"), mean("bulk"), mean("tables")];
-  const shares = parts.map((taken) => taken.bulk / taken.alone).toSorted((a, b) => a - b);
+  const mean = (side: Side, of: "wall" | "cpu"): number =>
+    taken[side].reduce((sum, { count, [of]: perRow }) => sum + (perRow * count) / events, 0);
+  const [alone, bulk, tables] = [mean("alone", "wall"), mean("bulk", "wall"), mean("tables", "wall")];
   const size = v.parse(v.number(), await ask("/ledger-size?experiment=alone"));
 
   say(
@@ -338,9 +355,10 @@ const run = async (): Promise<void> => {
   );
   say(`  in tables and keys like the ledger's ${rate(tables)} rows/s (${tables.toFixed(1)} µs a row)`);
   say(`HTTP → ledger, the same rows       ${rate(alone)} rows/s (${alone.toFixed(1)} µs a row)`);
-  say(
-    `ratio: the ledger counts rows at ${percent(bulk / alone)} % of the raw insert's rate (of ${parts.length} parts the median ${percent(shares[Math.floor(shares.length / 2)] ?? Number.NaN)} %), and at ${percent(tables / alone)} % of that in tables like its own`,
-  );
+  const share = (side: Side): string =>
+    `${percent(mean(side, "wall") / alone)} % by the clock, ${percent(mean(side, "cpu") / mean("alone", "cpu"))} % by workerd's processor time`;
+  say(`ratio: the ledger's rate of the raw insert's: ${share("bulk")}`);
+  say(`       of that into tables like its own: ${share("tables")}`);
   say(
     `its database has ${(size / 1e6).toFixed(0)} MB: ${Math.round(size / (events / 3))} bytes a subject with its exposure id and two outcomes`,
   );
