@@ -46,8 +46,9 @@ import { ledgerFigures } from "../src/ledger/figures.ts";
 import { groundOf } from "../src/ledger/ground.ts";
 import { guardrailReadings, watchOf } from "../src/ledger/guardrail-readings.ts";
 import { needsSampleRatio } from "../src/ledger/guardrails.ts";
-import { shippingWarning } from "../src/ledger/peeking.ts";
+import { publishingWarning, shippingWarning } from "../src/ledger/peeking.ts";
 import { earlierPlansOf, livePlan, planOf } from "../src/ledger/plan.ts";
+import { signalsOf } from "../src/ledger/signal-readings.ts";
 import { sampleRatioOf } from "../src/ledger/sample-ratio.ts";
 import { sampleRatioOff } from "../src/ledger/unnamed.ts";
 import { noWatchCounts } from "../src/ledger/watch.ts";
@@ -211,6 +212,17 @@ const ledgerTelemetry = (env: WorkerEnv, store: GovernanceStore): Telemetry => {
       if (warning === null) return null;
       const { signalType, message, data } = warning;
       return { signalType, message, data };
+    },
+    async publishingWarning(ref, state) {
+      const { counts } = await countsOf(ref, state);
+      const warning = publishingWarning(state, counts, Date.now());
+      if (warning === null) return null;
+      const { signalType, message, data } = warning;
+      return { signalType, message, data };
+    },
+    async signals(ref, state) {
+      const { counts } = await countsOf(ref, state);
+      return signalsOf(state, counts);
     },
     async guardrails(ref, state) {
       const { guardrails = [], autoStop = [] } = state.live?.configuration ?? {};

@@ -48,6 +48,7 @@ export const askedBy = (state: ExperimentState | null, command: Command): Asked 
     case "Schedule":
     case "Kill":
     case "Notify":
+    case "Signal":
     case "Comment":
     case "WithdrawProposal":
       return null;

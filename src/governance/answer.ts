@@ -127,6 +127,7 @@ const bodyOf = (
       return { body: { ...common, state: state.lifecycle, killed: state.killed, epoch: state.epoch } };
     case "Fire":
     case "Notify":
+    case "Signal":
       return { body: { ...common, state: state.lifecycle } };
     case "Comment":
       return { body: { ...common, proposal: proposalIn(state, ({ id }) => id === command.proposal, context) } };

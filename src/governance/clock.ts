@@ -1,4 +1,5 @@
 /** What happens without anybody asking: scheduled changes, ramp steps, guardrails. Called by an alarm, or by the host. */
+import { isServing } from "../lifecycle.ts";
 import type { ExperimentRef } from "../scope.ts";
 import { clockActors, type DueCommand, isWatched, nextDue, nextWake } from "./due.ts";
 import { evidenceDeadlineMs, isMissing, type Telemetry, unreadable, withinDeadline } from "./evidence.ts";
@@ -50,6 +51,21 @@ const watchGuardrails = async (ref: ExperimentRef, state: ExperimentState, clock
   }
 };
 
+/** What crossed since the last look. After the brake, which must not wait for it, and of the state that was looked at. */
+const raiseSignals = async (ref: ExperimentRef, state: ExperimentState, clock: Clock): Promise<void> => {
+  const { telemetry, report } = clock;
+  if (telemetry.signals === undefined || !isServing(state.lifecycle) || state.live === null) return;
+  const read = await withinDeadline(telemetry.signals(ref, state), evidenceDeadlineMs, unreadable, report);
+  if (isMissing(read)) return;
+  const { version } = state.live;
+  const command = { type: "Signal", signals: read.answer, version, epoch: state.epoch } as const;
+  const known = new Set(state.signals);
+  // Nothing new is the usual answer, and needs no command: the decision would say so too.
+  const keys = new Set(read.answer.map(({ key }) => key));
+  if (keys.size === known.size && [...keys].every((key) => known.has(key))) return;
+  await clock.execute({ ref, actor: clockActors.signals, command });
+};
+
 const stateOf = async (ref: ExperimentRef, { store }: Clock): Promise<ExperimentState | null> =>
   (await store.load(ref))?.snapshot.state ?? null;
 
@@ -57,7 +73,10 @@ const stateOf = async (ref: ExperimentRef, { store }: Clock): Promise<Experiment
 export const runClock = async (ref: ExperimentRef, clock: Clock): Promise<number | null> => {
   let state = await stateOf(ref, clock);
   // The brake first: a guardrail that is broken must not see the ramp widen once more.
-  if (state !== null) await watchGuardrails(ref, state, clock);
+  if (state !== null) {
+    await watchGuardrails(ref, state, clock);
+    await raiseSignals(ref, state, clock);
+  }
   for (let done = 0; done < dueMax; done += 1) {
     state = await stateOf(ref, clock);
     const due = state === null ? null : nextDue(state, clock.now());
@@ -66,5 +85,7 @@ export const runClock = async (ref: ExperimentRef, clock: Clock): Promise<number
     // Nothing came of it, and nothing would come of asking at once again.
     if (!answer.ok || answer.outcome === "unchanged") break;
   }
-  return state === null ? null : nextWake(state, clock.now(), clock.guardrailIntervalMs);
+  return state === null
+    ? null
+    : nextWake(state, clock.now(), clock.guardrailIntervalMs, clock.telemetry.signals !== undefined);
 };

@@ -11,6 +11,7 @@ import type {
   Outcome,
   PersonalRef,
   Provenance,
+  RaisedSignal,
 } from "./events.ts";
 import type { CustomGateVerdict } from "./gates/judge.ts";
 import type { GuardrailsEvidence } from "./guardrails.ts";
@@ -89,6 +90,13 @@ export type CommandOf<Metadata> =
   | ({ readonly type: "Revive"; readonly variant?: string } & Asking<Metadata>)
   /** A guardrail that only notifies was broken. */
   | { readonly type: "Notify"; readonly guardrail: GuardrailFinding }
+  /** Everything that holds at this look. */
+  | {
+      readonly type: "Signal";
+      readonly signals: readonly RaisedSignal[];
+      readonly version: number;
+      readonly epoch: number;
+    }
   | {
       readonly type: "Say";
       readonly decision: "approve" | "decline" | "withdraw";
@@ -120,7 +128,7 @@ export interface Evidence extends PolicyEvidence {
   readonly target: (VersionState & { readonly author: PersonalRef }) | null;
   /** Concluding: the digest of the results as they stand; null when they could not be read. */
   readonly resultsDigest: string | null;
-  /** Shipping: what there is to say of the results that it rests on; null when nothing is, or they could not be read. */
+  /** Shipping or publishing: what there is to say of the results that it rests on; null when nothing is, or they could not be read. */
   readonly conclusionWarning: ConclusionWarning | null;
   /** For a proposal that this command may open. */
   readonly proposalId: string;

@@ -308,6 +308,9 @@ const eventOf = (
           claims,
           approvedUnder: approvalRules(evidence.policySet),
           ramp,
+          ...(aim.kind === "publish" && evidence.conclusionWarning !== null
+            ? { warning: evidence.conclusionWarning }
+            : {}),
         },
       };
     case "rampStep":

@@ -6,6 +6,7 @@ import { type Command, type Decision, deny, type Evidence } from "./commands.ts"
 import { decideChange } from "./decide-change.ts";
 import { decideKill, decideRevive } from "./decide-kill.ts";
 import { decideNotify } from "./decide-notify.ts";
+import { decideSignal } from "./decide-signal.ts";
 import { decideRamp } from "./decide-ramp.ts";
 import { decideRollBack } from "./decide-roll-back.ts";
 import { decideComment, decideSay, decideWithdrawProposal } from "./decide-say.ts";
@@ -37,6 +38,8 @@ export const decide = (state: ExperimentState | null, command: Command, evidence
       return decideRevive(state, command, evidence);
     case "Notify":
       return decideNotify(state, command);
+    case "Signal":
+      return decideSignal(state, command);
     case "Say":
       return decideSay(state, command, evidence);
     case "Comment":

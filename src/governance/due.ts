@@ -9,6 +9,7 @@ export const clockActors = {
   schedule: { id: "system:schedule", kind: "service", roles: [] },
   ramp: { id: "system:ramp", kind: "service", roles: [] },
   guardrail: { id: "system:guardrail", kind: "service", roles: [] },
+  signals: { id: "system:signals", kind: "service", roles: [] },
 } as const satisfies Record<string, Actor>;
 
 export interface DueCommand {
@@ -44,14 +45,21 @@ export const isWatched = ({ lifecycle, live }: ExperimentState): boolean =>
 /**
  * When to look at the experiment again, in ms since the epoch; null when only a command can change it.
  *
- * @param guardrailIntervalMs how often guardrails are evaluated while it serves
+ * @param guardrailIntervalMs how often guardrails and signals are evaluated while it serves
+ * @param raisesSignals somebody looks for signals: every experiment that serves is then looked at
  */
-export const nextWake = (state: ExperimentState, now: number, guardrailIntervalMs: number): number | null => {
+export const nextWake = (
+  state: ExperimentState,
+  now: number,
+  guardrailIntervalMs: number,
+  raisesSignals = false,
+): number | null => {
+  const watched = isWatched(state) || (raisesSignals && isServing(state.lifecycle));
   const ramp = rampDue(state);
   const times = [
     ...state.schedule.map(({ at }) => Date.parse(at)),
     ...(ramp === null ? [] : [ramp > now ? ramp : now + retryMs]),
-    ...(isWatched(state) ? [now + guardrailIntervalMs] : []),
+    ...(watched ? [now + guardrailIntervalMs] : []),
   ];
   return times.length === 0 ? null : Math.min(...times);
 };

@@ -28,6 +28,8 @@ const referenceMembers = {
   Killed: ["reason"],
   Revived: ["reason", "metadata"],
   GuardrailBroken: [],
+  SignalRaised: [],
+  SignalsCleared: [],
   Erased: ["reason"],
   ChangeDenied: ["reason", "metadata"],
 } as const satisfies { readonly [Type in EventType]: readonly (keyof DataOf<Type>)[] };

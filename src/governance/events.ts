@@ -150,6 +150,16 @@ export interface ConclusionWarning {
   readonly data: Readonly<Record<string, unknown>>;
 }
 
+/** What an analysis says of an experiment by itself. */
+export interface RaisedSignal {
+  /** The same for the same thing crossed, and for nothing else. */
+  readonly key: string;
+  readonly signalType: string;
+  readonly severity: "Info" | "Warning" | "Critical";
+  readonly message: string;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
 export type ProposalEnd = "committed" | "withdrawn" | "rejected" | "expired" | "overtaken";
 
 interface Payloads {
@@ -199,6 +209,8 @@ interface Payloads {
     readonly approvedUnder: string;
     /** Null unless the state is Ramping and the new content has steps. */
     readonly ramp: RampPosition | null;
+    /** It favours an arm on a p value that was read too early; whoever published was free to. */
+    readonly warning?: ConclusionWarning;
   };
   RampAdvanced: DecidedChange & { readonly ramp: RampPosition };
   /** The ramp stays at its step: somebody asked for it, or the next step was refused. */
@@ -218,6 +230,10 @@ interface Payloads {
   Revived: DecidedChange & { readonly variant: string | null };
   /** A guardrail that only notifies was broken. */
   GuardrailBroken: GuardrailFinding;
+  /** Something crossed: once for each crossing. */
+  SignalRaised: RaisedSignal & { readonly version: number; readonly epoch: number };
+  /** What had been raised holds no longer: crossing again is news again. */
+  SignalsCleared: { readonly keys: readonly string[] };
   /**
    * What is personal of somebody was removed, as a request for erasure demands. It says that it happened, on whose word
    * and how much of it there was, and not whose it was. It moves the log, not the snapshot.
@@ -257,6 +273,8 @@ export const eventTypes = [
   "Killed",
   "Revived",
   "GuardrailBroken",
+  "SignalRaised",
+  "SignalsCleared",
   "Erased",
   "ChangeDenied",
 ] as const satisfies readonly EventType[];

@@ -2,7 +2,7 @@
 import { parseDuration } from "../duration.ts";
 import { limits } from "../limits.ts";
 import type { ExperimentRef } from "../scope.ts";
-import type { ConclusionWarning } from "./events.ts";
+import type { ConclusionWarning, RaisedSignal } from "./events.ts";
 import type { GuardrailReading, GuardrailsEvidence } from "./guardrails.ts";
 import { slotsIn } from "./exclusion.ts";
 import type { ExperimentState } from "./state.ts";
@@ -28,6 +28,10 @@ export interface Telemetry {
   guardrails?(ref: ExperimentRef, state: ExperimentState): Promise<readonly GuardrailReading[]>;
   /** What there is to say against shipping this variant on the results as they stand; null: nothing. */
   shippingWarning?(ref: ExperimentRef, state: ExperimentState, variant: string): Promise<ConclusionWarning | null>;
+  /** What there is to say against publishing the newest version on the results as they stand; null: nothing. */
+  publishingWarning?(ref: ExperimentRef, state: ExperimentState): Promise<ConclusionWarning | null>;
+  /** Every signal that holds now for a serving experiment. Left out: nobody looks for any. */
+  signals?(ref: ExperimentRef, state: ExperimentState): Promise<readonly RaisedSignal[]>;
   /** The results as they stand, in whatever form the host shows them: concluding freezes their digest. */
   results?(ref: ExperimentRef, state: ExperimentState): Promise<unknown>;
 }

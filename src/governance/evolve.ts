@@ -270,6 +270,10 @@ const apply = (state: ExperimentState, event: Exclude<Occurrence, { type: "Creat
       return killSwitched(state, event.data.variant, false);
     case "GuardrailBroken":
       return { ...state, notified: [...state.notified, event.data.guardrail ?? event.data.metric] };
+    case "SignalRaised":
+      return { ...state, signals: [...state.signals, event.data.key] };
+    case "SignalsCleared":
+      return { ...state, signals: state.signals.filter((key) => !event.data.keys.includes(key)) };
     case "Erased":
     case "ChangeDenied":
       return state;

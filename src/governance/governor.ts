@@ -348,7 +348,10 @@ export const createGovernor = (options: GovernorOptions): Governor => {
       knownRules.forget(key);
       return "again";
     }
-    const at = after === null ? null : nextWake(after.snapshot.state, now(), guardrailIntervalMs);
+    const at =
+      after === null
+        ? null
+        : nextWake(after.snapshot.state, now(), guardrailIntervalMs, telemetry.signals !== undefined);
     if (at !== null && wake !== undefined) await wake(request.ref, at);
     if (outbox !== undefined && wake !== undefined) await wake(request.ref, now() + undeliveredAfterMs);
     const result = await store.commit(request.ref, commit).catch((error: unknown) => {

@@ -89,12 +89,21 @@ const wantsSlots = (
   return slotsNeeded(content) > slotsIn(state.claims, exclusion.group).length ? exclusion : null;
 };
 
-/** What there is to say against shipping. A ledger that does not answer must not keep the experiment from ending. */
-const conclusionWarningOf = async ({ state, command, telemetry, ref, report }: Question) => {
-  if (command.type !== "Transition" || command.outcome !== "ship" || command.variant === undefined) return null;
-  if (state === null || state.live === null || telemetry.shippingWarning === undefined) return null;
-  const asked = telemetry.shippingWarning(ref, state, command.variant);
-  const warning = await withinDeadline(asked, evidenceDeadlineMs, unreadable, report);
+/** What the results have to say against what is being done; null where nothing is asked. */
+const askForWarning = ({ state, command, telemetry, ref }: Question, asked: Asked | null) => {
+  if (state === null || state.live === null || asked === null) return undefined;
+  if (asked.aim.kind === "publish") return telemetry.publishingWarning?.(ref, state);
+  // An approval that makes the change names what it concludes in the proposal.
+  const { outcome, variant } = command.type === "Transition" ? command : asked.aim.parameters;
+  return outcome !== "ship" || variant === undefined ? undefined : telemetry.shippingWarning?.(ref, state, variant);
+};
+
+/** A ledger that does not answer must keep no experiment from ending, and no version from going live. */
+const conclusionWarningOf = async (question: Question, asked: Asked | null) => {
+  const answer = askForWarning(question, asked);
+  if (answer === undefined) return null;
+  const { report } = question;
+  const warning = await withinDeadline(answer, evidenceDeadlineMs, unreadable, report);
   return isMissing(warning) ? null : warning.answer;
 };
 
@@ -122,7 +131,7 @@ export const lookUp = async (question: Question): Promise<LookedUp> => {
     }),
     targetOf(question),
     resultsDigestOf(question, asked?.aim.to ?? null),
-    conclusionWarningOf(question),
+    conclusionWarningOf(question, asked),
     guardrailsOf(question, asked),
   ]);
   const wanted = wantsSlots(question, asked, target);

@@ -57,6 +57,7 @@ export const withReferences = (input: CommandInput, { text: refOf, actor }: Refe
       return { ...input, text: refOf(input.text) };
     case "Fire":
     case "Notify":
+    case "Signal":
       return input;
     default:
       return input satisfies never;

@@ -27,6 +27,8 @@ const changesRules: Readonly<Record<EventType, boolean>> = {
   Killed: true,
   Revived: true,
   GuardrailBroken: false,
+  SignalRaised: false,
+  SignalsCleared: false,
   Erased: false,
   ChangeDenied: false,
 };

@@ -21,6 +21,7 @@ import { proposalRoutes } from "./routes/proposals.ts";
 import { publishingRoutes } from "./routes/publishing.ts";
 import { rampRoutes } from "./routes/ramp.ts";
 import { resultsRoutes } from "./routes/results.ts";
+import { signalsRoutes } from "./routes/signals.ts";
 import { rulesRoutes } from "./routes/rules.ts";
 import { scheduleRoutes } from "./routes/schedule.ts";
 import { switchRoutes } from "./routes/switches.ts";
@@ -70,6 +71,7 @@ export const createApp = (given: AppDependencies) => {
       .route("/api/governance", auditRoutes(dependencies))
       .route("/api/governance", resultsRoutes(dependencies))
       .route("/api/governance", assignmentsRoutes(dependencies))
+      .route("/api/governance", signalsRoutes(dependencies))
   );
 };
 

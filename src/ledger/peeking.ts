@@ -1,4 +1,5 @@
 /** Whether shipping a variant rests on a fixed-horizon p value that was read too early. Pure. */
+import { plannedShares } from "../evaluation/allocation.ts";
 import { controlOf, type MetricKind } from "../experiment.ts";
 import { planInForce } from "../governance/frozen-plan.ts";
 import type { ExperimentState } from "../governance/state.ts";
@@ -13,16 +14,12 @@ const dayMs = 86_400_000;
 /** A planned end in ms since 1970; a day ends when it is over, in UTC. */
 const endOf = (text: string): number => Date.parse(text) + (text.length === "2026-12-15".length ? dayMs : 0);
 
-/**
- * The warning that goes with shipping this variant now; null when its metrics claim nothing, when the plan is fulfilled, or
- * when what may be looked at at any time says the same.
- *
- * @param now ms since 1970
- */
-export const shippingWarning = (
+/** The warning that goes with doing something in favour of these variants. */
+const warningOf = (
+  claim: string,
   state: ExperimentState,
   counts: LedgerCounts,
-  variant: string,
+  variants: readonly string[],
   now: number,
 ): Signal | null => {
   const { configuration } = state.live ?? state.latest;
@@ -43,7 +40,10 @@ export const shippingWarning = (
     kinds,
   });
   const found = new Map(Object.entries(outcomes));
-  const readings = (primary.length > 0 ? primary : declared).flatMap((metric): readonly EarlyReading[] => {
+  const pairs = (primary.length > 0 ? primary : declared).flatMap((metric) =>
+    variants.map((variant) => ({ metric, variant })),
+  );
+  const readings = pairs.flatMap(({ metric, variant }): readonly EarlyReading[] => {
     const fixed = found.get(metric.name)?.contrasts.find((contrast) => contrast.variant === variant);
     const sequence = sequencesOf(state, counts, metric, sequenceOptionsOf(state)).find(
       (contrast) => contrast.variant === variant,
@@ -62,5 +62,42 @@ export const shippingWarning = (
     ...(plan?.sample === undefined ? {} : { plannedSample: plan.sample }),
     ...(end === undefined ? {} : { end: endOf(end) }),
   });
-  return peekingWarning(`ship ${variant}`, horizon, readings, plan?.alpha);
+  return peekingWarning(claim, horizon, readings, plan?.alpha);
+};
+
+/**
+ * The warning that goes with shipping this variant now; null when its metrics claim nothing, when the plan is fulfilled, or
+ * when what may be looked at at any time says the same.
+ *
+ * @param now ms since 1970
+ */
+export const shippingWarning = (
+  state: ExperimentState,
+  counts: LedgerCounts,
+  variant: string,
+  now: number,
+): Signal | null => warningOf(`ship ${variant}`, state, counts, [variant], now);
+
+/**
+ * The warning that goes with publishing the newest version now: of the arms whose share of the subjects it raises. Null
+ * where it raises none, and for the reasons of {@link shippingWarning}.
+ *
+ * @param now ms since 1970
+ */
+export const publishingWarning = (state: ExperimentState, counts: LedgerCounts, now: number): Signal | null => {
+  if (state.live === null) return null;
+  const control = controlOf(state.live.configuration).key;
+  const before = new Map(plannedShares(state.live.configuration.variants).map((arm) => [arm.variant, arm.share]));
+  const favoured = plannedShares(state.latest.configuration.variants).filter(
+    ({ variant, share }) => variant !== control && before.has(variant) && share > (before.get(variant) ?? 0),
+  );
+  return favoured.length === 0
+    ? null
+    : warningOf(
+        `publish version ${state.latest.version}`,
+        state,
+        counts,
+        favoured.map(({ variant }) => variant),
+        now,
+      );
 };

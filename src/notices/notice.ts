@@ -10,6 +10,7 @@ import type {
   EventType,
   GuardrailFinding,
   PersonalRef,
+  RaisedSignal,
 } from "../governance/events.ts";
 import type { ExperimentRef } from "../scope.ts";
 
@@ -22,6 +23,7 @@ export const noticeKinds = [
   "rolledBack",
   "guardrail",
   "sampleRatioMismatch",
+  "signal",
   "denied",
 ] as const;
 export type NoticeKind = (typeof noticeKinds)[number];
@@ -74,6 +76,7 @@ export interface Notice {
   readonly violations?: readonly string[];
   readonly breakGlass?: true;
   readonly guardrail?: GuardrailFinding;
+  readonly signal?: Omit<RaisedSignal, "key">;
   /** What its author wrote of it, where the deployment says so; null once erased. */
   readonly reason?: string | null;
 }
@@ -107,6 +110,8 @@ export const kindOf = (event: EventRecord): NoticeKind | null => {
       return event.data.end === "refused" ? "held" : null;
     case "GuardrailBroken":
       return ofFinding(event.data);
+    case "SignalRaised":
+      return event.data.signalType === "SampleRatioMismatch" ? "sampleRatioMismatch" : "signal";
     case "ChangeDenied":
       return event.data.code === "evidence-inconclusive" ? "held" : "denied";
     case "Created":
@@ -118,6 +123,7 @@ export const kindOf = (event: EventRecord): NoticeKind | null => {
     case "RampEnded":
     case "ScheduleSet":
     case "ScheduleCleared":
+    case "SignalsCleared":
     case "Erased":
       return null;
     default:
@@ -230,6 +236,10 @@ const tell = (event: EventRecord): Told | null => {
         more: code === undefined ? {} : { code },
       };
     }
+    case "SignalRaised": {
+      const { key: _key, version: _version, epoch: _epoch, ...signal } = event.data;
+      return { what: `${signal.signalType}: ${signal.message}`, more: { signal } };
+    }
     case "GuardrailBroken":
       return { what: `the guardrail on ${event.data.metric} is broken`, more: { guardrail: event.data } };
     case "ChangeDenied": {
@@ -249,6 +259,7 @@ const tell = (event: EventRecord): Told | null => {
     case "RampEnded":
     case "ScheduleSet":
     case "ScheduleCleared":
+    case "SignalsCleared":
     case "Erased":
       return null;
     default:

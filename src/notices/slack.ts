@@ -10,6 +10,7 @@ const titles: Readonly<Record<NoticeKind, string>> = {
   rolledBack: "Rolled back",
   guardrail: "Guardrail",
   sampleRatioMismatch: "Sample ratio mismatch",
+  signal: "Signal",
   denied: "Denied",
 };
 

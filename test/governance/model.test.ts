@@ -232,6 +232,8 @@ const wrongs = (
       case "Killed":
       case "Revived":
       case "GuardrailBroken":
+      case "SignalRaised":
+      case "SignalsCleared":
       case "Erased":
       case "ChangeDenied":
         break;

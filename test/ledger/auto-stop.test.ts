@@ -6,7 +6,7 @@ import { emptyCounts, type LedgerCounts } from "../../src/ledger/counts.ts";
 import { groundOf } from "../../src/ledger/ground.ts";
 import { livePlan } from "../../src/ledger/plan.ts";
 import { sampleRatioOf } from "../../src/ledger/sample-ratio.ts";
-import { shippingWarning } from "../../src/ledger/peeking.ts";
+import { publishingWarning, shippingWarning } from "../../src/ledger/peeking.ts";
 import { scenario, startOfTime } from "../support/scenario.ts";
 
 const metrics: NonNullable<ConfigurationInput["metrics"]> = [
@@ -178,5 +178,35 @@ describe("shipping on a p value", () => {
     const warningAt = (ms: number) => shippingWarning(state, counted(early), "treatment", startOfTime + ms);
     expect(warningAt(1_800_000)?.data).toMatchObject({ claim: "ship treatment", fraction: 0.5 });
     expect(warningAt(3_600_000)).toBeNull();
+  });
+});
+
+describe("publishing on a p value", () => {
+  const early = { control: [5_000, 250], treatment: [5_000, 300] } as const;
+  const drafted = (weight: number) =>
+    scenario()
+      .writes({ metrics })
+      .moves("PendingApproval")
+      .moves("Approved")
+      .moves("Running")
+      .writes({
+        metrics,
+        variants: [
+          { key: "control", control: true },
+          { key: "treatment", weight },
+        ],
+      })
+      .state();
+
+  test.for([
+    ["more for an arm whose effect was read too early", 3, early, "PeekingWarning"],
+    ["less for it", 0.5, early, undefined],
+    ["the same shares", 1, early, undefined],
+    ["more for an arm that claims nothing", 3, even, undefined],
+    ["more for an arm that any look confirms", 3, better, undefined],
+  ] as const)("%s", ([, weight, arms, expected]) => {
+    const warning = publishingWarning(drafted(weight), counted(arms), startOfTime);
+    const found = warning === null ? undefined : [warning.signalType, warning.data["claim"]];
+    expect(found).toEqual(expected === undefined ? undefined : [expected, "publish version 2"]);
   });
 });

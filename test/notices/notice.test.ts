@@ -38,9 +38,11 @@ test("the history becomes notices, in its order", () => {
   `);
 });
 
-test("every kind but the sample ratio's is among them, and each is the event's own", () => {
+test("every kind but those of signals is among them, and each is the event's own", () => {
   const kinds = new Set(notices.map(({ kind }) => kind));
-  expect([...kinds].toSorted()).toEqual(noticeKinds.filter((kind) => kind !== "sampleRatioMismatch").toSorted());
+  expect([...kinds].toSorted()).toEqual(
+    noticeKinds.filter((kind) => kind !== "sampleRatioMismatch" && kind !== "signal").toSorted(),
+  );
   for (const { id, seq, event, at } of notices) expect(events[seq - 1]).toMatchObject({ id, type: event, at });
   expect(new Set(notices.map(({ id }) => id)).size).toBe(notices.length);
 });
@@ -51,6 +53,30 @@ test("a guardrail on the sample ratio is its own kind", () => {
   if (broken?.type !== "GuardrailBroken") throw new Error("no guardrail was broken");
   const ratio: EventRecord = { ...broken, data: { ...broken.data, metric: sampleRatioMetric } };
   expect([kindOf(broken), kindOf(ratio)]).toEqual(["guardrail", "sampleRatioMismatch"]);
+});
+
+test("a signal is a notice with its figures; one of the sample ratio is of the kind that is known for it", () => {
+  const broken = events.find((event) => event.type === "GuardrailBroken");
+  if (broken?.type !== "GuardrailBroken") throw new Error("no guardrail was broken");
+  const raised = (signalType: string): EventRecord => ({
+    ...broken,
+    type: "SignalRaised",
+    data: {
+      key: "k",
+      signalType,
+      severity: "Info",
+      message: "it was found",
+      data: { power: 0.8 },
+      version: 1,
+      epoch: 0,
+    },
+  });
+  expect(noticeOf(ref, raised("PowerThresholdMet"))).toMatchObject({
+    kind: "signal",
+    summary: "checkout: PowerThresholdMet: it was found",
+    signal: { signalType: "PowerThresholdMet", severity: "Info", data: { power: 0.8 } },
+  });
+  expect(kindOf(raised("SampleRatioMismatch"))).toBe("sampleRatioMismatch");
 });
 
 const names = [author.actor.id, approver.actor.id];
