@@ -20,15 +20,18 @@ const forEver = 600_000;
 
 const ref = (name: string): ExperimentRef => ({ tenant: "default", environment: "default", experiment: name });
 
-const deliver = async (
+type Fate = "acknowledged" | "again";
+
+/** Hands a message to the consumer. Its fate is known as soon as the consumer says it. */
+const deliver = (
   body: string,
   attempts: number,
   env: Env,
   afterCommit: () => Promise<void>,
-): Promise<"acknowledged" | "again"> => {
-  let fate: "acknowledged" | "again" | undefined;
+): { readonly fate: Promise<Fate>; readonly done: Promise<void> } => {
+  const { promise: fate, resolve } = Promise.withResolvers<Fate>();
   const ledgers = createRouter({ ledger: (name) => env.LEDGERS.getByName(name), shards: 2 });
-  await consume(
+  const done = consume(
     {
       messages: [
         {
@@ -36,8 +39,8 @@ const deliver = async (
           timestamp: new Date(),
           body,
           attempts,
-          ack: () => void (fate = "acknowledged"),
-          retry: () => void (fate = "again"),
+          ack: () => resolve("acknowledged"),
+          retry: () => resolve("again"),
         },
       ],
     },
@@ -54,21 +57,23 @@ const deliver = async (
       report: reportError,
     },
   );
-  if (fate === undefined) throw new Error("the consumer left a message without an answer");
-  return fate;
+  return { fate, done };
 };
 
 const handler: ExportedHandler<Env> = {
-  async fetch(request, env) {
+  async fetch(request, env, context) {
     const { pathname, searchParams } = new URL(request.url);
     if (pathname === "/counts")
       return Response.json(await env.LEDGERS.getByName(refKey(ref(searchParams.get("experiment") ?? ""))).counts());
     const holdBack = pathname === "/hold-back";
     const attempts = Number(searchParams.get("attempts"));
-    const fate = await deliver(await request.text(), attempts, env, async () => {
+    const { fate, done } = deliver(await request.text(), attempts, env, async () => {
       if (holdBack) await scheduler.wait(forEver);
     });
-    return new Response(fate, { status: fate === "acknowledged" ? 200 : 503 });
+    context.waitUntil(done);
+    // An acknowledgement that came too early would be believed, as by a queue.
+    const said = await fate;
+    return new Response(said, { status: said === "acknowledged" ? 200 : 503 });
   },
 };
 
