@@ -6,7 +6,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import document from "../../docs/audit-queries.md?raw";
 import type { GovernanceStore } from "../../src/governance/store.ts";
-import { freshScope } from "../support/governance.ts";
+import { checkpointAt, freshScope } from "../support/governance.ts";
 import { governedWorld, type GovernedWorld, type ProcessOptions } from "../support/governed-world.ts";
 
 interface Question {
@@ -264,6 +264,28 @@ export const describeAuditQuestions = (engineName: string, engine: AuditEngine):
         `INSERT INTO ${relation} (tenant) VALUES (?1)`,
       ])
         await expect(engine.run(world, sql, [world.ref.tenant])).rejects.toThrow(engine.refusal);
+    });
+
+    test("archived events leave the relations; what is kept beside the events stays", async () => {
+      const { store, ref } = world;
+      const count = async (relation: string): Promise<unknown> =>
+        (
+          await engine.run(world, `SELECT count(*) AS count FROM ${relation} WHERE tenant = ?1 AND experiment = ?2`, [
+            ref.tenant,
+            ref.experiment,
+          ])
+        )[0]?.["count"];
+      const { events } = await store.history(ref, { limit: 1_000 });
+      const moves = events.filter(({ type }) => type === "Transitioned");
+      const [last, definitions] = [moves.at(-1), await count("rules")];
+      if (last === undefined) throw new TypeError("nothing moved");
+      expect(await count("lifecycle_transitions")).toBe(moves.length);
+      expect(await store.archive(ref, checkpointAt(last))).toBe(true);
+      // The event at the checkpoint stays.
+      expect(await count("lifecycle_transitions")).toBe(1);
+      expect(await count("approvals")).toBe(0);
+      expect(await count("experiments")).toBe(1);
+      expect(await count("rules")).toBe(definitions);
     });
   });
 };
