@@ -61,8 +61,6 @@ interface ReadReceipts {
 }
 
 const chunkBytesMax = 1_000_000;
-/** Answers can be large: no more bytes than every store takes at once. */
-const receiptsAtOnce = 20;
 /** How often receipts are read anew because the primary has moved on. Then events are in step, and receipts may not be. */
 const receiptRoundsMax = 3;
 /** Experiments that wait for each other's names: a longer row is not made by any history. */
@@ -80,14 +78,14 @@ const messageOf = (error: unknown): string => (error instanceof Error ? error.me
 const refusal = (message: string): ProvisoError => new ProvisoError("internal", message, { refused: true });
 const isRefusal = (error: unknown): boolean => error instanceof ProvisoError && error.details["refused"] === true;
 
-/** As many events as one commit takes, and no more bytes than every store takes at once. */
-const chunkOf = (events: readonly EventRecord[], eventsMax: number): readonly EventRecord[] => {
+/** As many as are wanted at once, and no more bytes than every store takes at once; but one in any case. */
+const chunkOf = <Item>(items: readonly Item[], countMax: number): readonly Item[] => {
   let bytes = 0;
-  const end = events.findIndex((event, index) => {
-    bytes += byteLength(canonicalJson(event));
-    return index >= eventsMax || (index > 0 && bytes > chunkBytesMax);
+  const end = items.findIndex((item, index) => {
+    bytes += byteLength(canonicalJson(item));
+    return index >= countMax || (index > 0 && bytes > chunkBytesMax);
   });
-  return end === -1 ? events : events.slice(0, end);
+  return end === -1 ? items : items.slice(0, end);
 };
 
 /** The snapshot after some events behind what the follower has; null where they do not change it. */
@@ -229,8 +227,11 @@ export const createFollower = (primary: GovernanceStore, store: GovernanceStore)
    */
   const keepReceipts = async (ref: ExperimentRef, receipts: readonly Receipt[], now: string): Promise<boolean> => {
     if (receipts.length === 0) return true;
-    for (let from = 0; from < receipts.length; from += receiptsAtOnce)
-      await store.keepReceipts(ref, receipts.slice(from, from + receiptsAtOnce));
+    for (let rest = receipts; rest.length > 0;) {
+      const chunk = chunkOf(rest, limits.heavyPageRows);
+      await store.keepReceipts(ref, chunk);
+      rest = rest.slice(chunk.length);
+    }
     const left = new Set<string>();
     for await (const { key } of receiptsIn(primary, ref, now)) left.add(key);
     if (receipts.every(({ key }) => left.has(key))) return true;

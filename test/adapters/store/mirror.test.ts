@@ -372,6 +372,31 @@ describe("mirror: a follower that is made the authority", () => {
     expect((await follower.receipts(ref)).receipts).toHaveLength(2);
   });
 
+  test("gets large answers a few at a time", async () => {
+    const primary = memoryStore();
+    const ref = freshRef();
+    let last: Commit = creation(ref);
+    await commitAll(primary, ref, last);
+    for (let index = 0; index < 5; index += 1) {
+      last = next(after(last), {
+        receipt: receipt(`key ${index}`, later(60), "x".repeat(index === 0 ? 1_400_000 : 400_000)),
+      });
+      await commitAll(primary, ref, last);
+    }
+    const follower = memoryStore();
+    const sizes: number[] = [];
+    const watched: GovernanceStore = {
+      ...follower,
+      keepReceipts: async (place, receipts) => {
+        sizes.push(receipts.length);
+        await follower.keepReceipts(place, receipts);
+      },
+    };
+    await mirrorStore({ primary, followers: [watched], report: fail }).catchUp(ref);
+    expect(sizes).toEqual([1, 2, 2]);
+    await expectSame(primary, follower, ref);
+  });
+
   test("brings more answers than a page has, and none that have ended", async () => {
     const primary = memoryStore();
     const ref = freshRef();

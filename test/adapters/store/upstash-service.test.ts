@@ -586,6 +586,14 @@ describe("what is too much for one request or answer", () => {
     expect(await wholeHistory(store, ref)).toHaveLength(14);
     expect(await wholeHistory(store, ref, { types: ["VersionWritten"] })).toHaveLength(13);
     expect(await wholeHistory(store, ref, { types: ["VersionWritten", "Created"], limit: 5 })).toHaveLength(14);
+
+    const answers = Array.from({ length: 10 }, (_, index) => receipt(`key ${index}`, later(60), "x".repeat(700_000)));
+    for (const one of answers) await store.keepReceipts(ref, [one]);
+    const kept = await store.receipts(ref);
+    expect(kept.receipts.length).toBeLessThan(10);
+    const rest = await store.receipts(ref, { after: kept.next ?? "" });
+    expect([...kept.receipts, ...rest.receipts]).toEqual(answers);
+    expect(rest.next).toBeNull();
   });
 });
 
