@@ -166,6 +166,13 @@ export const mirrorStore = (options: MirrorStoreOptions): MirrorStore => {
     if (errors.length > 0) throw errors[0];
   };
 
+  /** Who does not hear of it has it told by the next catching up, or delivers again: a position says "at least". */
+  const advanceFollowers = async (ref: ExperimentRef, subscriber: string, seq: number): Promise<void> => {
+    const advanced = (follower: Follower): Promise<void> =>
+      within(followerTimeoutMs, follower.advance(ref, subscriber, seq));
+    for (const error of await everyFollower(advanced)) report(error);
+  };
+
   const troubles = (): readonly FollowerTrouble[] => followers.flatMap((follower) => follower.troubles());
 
   return {
@@ -245,12 +252,7 @@ export const mirrorStore = (options: MirrorStoreOptions): MirrorStore => {
     positions: (ref) => primary.positions(ref),
     async advance(ref, subscriber, seq) {
       await primary.advance(ref, subscriber, seq);
-      // Who does not hear of it has it told by the next catching up, or delivers again: positions only say "at least".
-      const following = everyFollower((follower) =>
-        within(followerTimeoutMs, follower.advance(ref, subscriber, seq)),
-      ).then((errors) => {
-        for (const error of errors) report(error);
-      });
+      const following = advanceFollowers(ref, subscriber, seq);
       if (mode === "writeThrough") await following;
       else waitUntil(following);
     },
