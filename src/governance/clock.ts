@@ -23,15 +23,16 @@ const dueMax = 100;
 /** The strongest brake first: what it stops needs no second one. */
 const strength = { rollBack: 0, pause: 1, notify: 2, none: 3 } as const;
 
-const commandOf = (reading: GuardrailReading, state: ExperimentState): DueCommand["command"] | null => {
+const commandsOf = (reading: GuardrailReading, state: ExperimentState): readonly DueCommand["command"][] => {
   const { guardrail: name, metric, variant, why, figures, action } = reading;
-  if (action === "none" || state.live === null || state.servingSince === null) return null;
+  if (action === "none" || state.live === null || state.servingSince === null) return [];
   const { version } = state.live;
   const of = { version, epoch: state.epoch, since: state.servingSince };
   const guardrail = { guardrail: name, metric, variant, why, figures, ...of };
-  return action === "notify"
-    ? { type: "Notify", guardrail }
-    : { type: "Transition", to: action === "pause" ? "Paused" : "RolledBack", guardrail };
+  if (action === "notify") return [{ type: "Notify", guardrail }];
+  // Paused already, and whoever is in is still served: the switch gives them control, and the finding is written down.
+  if (action === "pause" && state.lifecycle === "Paused") return [{ type: "Notify", guardrail }, { type: "Kill" }];
+  return [{ type: "Transition", to: action === "pause" ? "Paused" : "RolledBack", guardrail }];
 };
 
 const readGuardrails = async (
@@ -46,8 +47,8 @@ const readGuardrails = async (
 
 const watchGuardrails = async (ref: ExperimentRef, state: ExperimentState, clock: Clock): Promise<void> => {
   for (const reading of await readGuardrails(ref, state, clock)) {
-    const command = commandOf(reading, state);
-    if (command !== null) await clock.execute({ ref, actor: clockActors.guardrail, command });
+    for (const command of commandsOf(reading, state))
+      await clock.execute({ ref, actor: clockActors.guardrail, command });
   }
 };
 

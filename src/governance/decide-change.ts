@@ -95,7 +95,8 @@ export const changeContext = (
     from: state.lifecycle,
     to: aim.to,
     configuration,
-    servingSince: state.servingSince === null ? null : Date.parse(state.servingSince),
+    // Policies judge a resumption as a start, whatever the pause was.
+    servingSince: state.servingSince === null || !isServing(state.lifecycle) ? null : Date.parse(state.servingSince),
     servedTraffic: servedTraffic(state),
     trafficAfter: isServing(aim.to) ? effectiveTraffic(configuration, rampAfter(state, aim, now)) : 0,
   };

@@ -1,11 +1,11 @@
-/** Deciding that a guardrail which only notifies is written down: once for a version, epoch and start. */
-import { isServing } from "../lifecycle.ts";
+/** Deciding that a guardrail which notifies, or acts by a kill switch, is written down: once for a version, epoch and start. */
 import { type Command, type Decision, noClaims } from "./commands.ts";
+import { servesSomebody } from "./serving.ts";
 import type { ExperimentState } from "./state.ts";
 
 export const decideNotify = (state: ExperimentState, { guardrail }: Extract<Command, { type: "Notify" }>): Decision => {
   const holds =
-    isServing(state.lifecycle) &&
+    servesSomebody(state) &&
     state.live?.version === guardrail.version &&
     state.epoch === guardrail.epoch &&
     state.servingSince === guardrail.since;

@@ -1,9 +1,10 @@
 /** Deciding a move of the lifecycle: whether it exists, and what concluding says of itself. */
-import { allowedTransitions, canTransition, isServing } from "../lifecycle.ts";
+import { allowedTransitions, canTransition } from "../lifecycle.ts";
 import { type Command, type Decision, deny, type Evidence } from "./commands.ts";
 import { type Ask, decideChange } from "./decide-change.ts";
 import type { ChangeParameters } from "./events.ts";
 import { transitionTo } from "./proposals.ts";
+import { servesSomebody } from "./serving.ts";
 import type { ExperimentState } from "./state.ts";
 
 type Transition = Extract<Command, { type: "Transition" }>;
@@ -57,7 +58,7 @@ export const decideMove = (
 /** What a guardrail found holds for the version, epoch and start it was found on, and for nothing later. */
 const isOver = (state: ExperimentState, { guardrail }: Transition): boolean =>
   guardrail !== undefined &&
-  (!isServing(state.lifecycle) ||
+  (!servesSomebody(state) ||
     state.live?.version !== guardrail.version ||
     state.epoch !== guardrail.epoch ||
     state.servingSince !== guardrail.since);

@@ -1,7 +1,7 @@
 /** What the clock has to do about an experiment, and when to look again. Pure: the shell sets alarms by it. */
-import { isServing } from "../lifecycle.ts";
 import type { Actor } from "./actor.ts";
 import type { CommandInput } from "./request.ts";
+import { servesSomebody } from "./serving.ts";
 import type { ExperimentState } from "./state.ts";
 
 /** Commands that nobody sent, in the name of what sends them. Their roles are those of whoever asked for them. */
@@ -36,11 +36,12 @@ export const nextDue = (state: ExperimentState, now: number): DueCommand | null 
     : { actor: clockActors.ramp, command: { type: "Ramp", action: "advance", due: state.ramp.step } };
 };
 
-/** While it serves, and something is to be watched. */
-export const isWatched = ({ lifecycle, live }: ExperimentState): boolean =>
-  isServing(lifecycle) &&
-  live !== null &&
-  [...(live.configuration.guardrails ?? []), ...(live.configuration.autoStop ?? [])].length > 0;
+/** While anybody is served a treatment, and something is to be watched. */
+export const isWatched = (state: ExperimentState): boolean =>
+  servesSomebody(state) &&
+  state.servingSince !== null &&
+  state.live !== null &&
+  [...(state.live.configuration.guardrails ?? []), ...(state.live.configuration.autoStop ?? [])].length > 0;
 
 /**
  * When to look at the experiment again, in ms since the epoch; null when only a command can change it.

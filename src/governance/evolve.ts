@@ -1,6 +1,7 @@
 /** `evolve(state, event) → state`: how each fact changes the state. Nothing is decided here, so nothing can be refused. */
 import { allocationOf } from "./allocation-key.ts";
 import { frozenAt } from "./frozen-plan.ts";
+import { staysIn } from "./serving.ts";
 import { holdsSurfaces, isServing } from "../lifecycle.ts";
 import type { ActorRecord, EventRecord, PersonalRef, RampPosition } from "./events.ts";
 import {
@@ -125,7 +126,15 @@ const transitioned = (before: ExperimentState, { data, at, actor }: Of<"Transiti
       : to === "Rejected" || data.guardrail !== undefined
         ? withoutApproval(state, data.digest)
         : state.approved;
-  const servingSince = isServing(to) ? (before.servingSince ?? at) : null;
+  const paused = to === "Paused" ? (data.parameters.mode ?? "control") : null;
+  // A resumed experiment has started anew; one whose enrolment is stopped goes on for whoever is in.
+  const servingSince = isServing(to)
+    ? isServing(before.lifecycle)
+      ? (before.servingSince ?? at)
+      : at
+    : staysIn({ lifecycle: to, paused })
+      ? before.servingSince
+      : null;
   return {
     ...state,
     lifecycle: to,
@@ -146,7 +155,7 @@ const transitioned = (before: ExperimentState, { data, at, actor }: Of<"Transiti
     killed: to === "Draft" ? { experiment: false, variants: [] } : state.killed,
     conclusion: to === "Archived" && data.conclusion !== undefined ? { ...data.conclusion, at } : null,
     notified: servingSince === before.servingSince ? state.notified : [],
-    paused: to === "Paused" ? (data.parameters.mode ?? "control") : null,
+    paused,
   };
 };
 

@@ -4,6 +4,7 @@
  */
 import { isServing } from "../lifecycle.ts";
 import { frozenAt } from "./frozen-plan.ts";
+import { staysIn } from "./serving.ts";
 import { type ExperimentState, stateShape } from "./state.ts";
 
 /** The first shape in which null says that nothing is frozen, and not that nobody knew of freezing. */
@@ -25,7 +26,7 @@ export const inPresentShape = (state: ExperimentState): ExperimentState => {
   return {
     ...state,
     shape: stateShape,
-    servingSince: isServing(lifecycle) ? (state.servingSince ?? since) : null,
+    servingSince: isServing(lifecycle) ? (state.servingSince ?? since) : staysIn(state) ? state.servingSince : null,
     liveSince: live === null ? null : (state.liveSince ?? since),
     paused: lifecycle === "Paused" ? (state.paused ?? "control") : null,
     frozen: state.frozen ?? frozen,

@@ -5,6 +5,14 @@ import type { SettledConfiguration } from "../experiment.ts";
 import type { RampPosition } from "./events.ts";
 import type { ExperimentState } from "./state.ts";
 
+/** A pause in which whoever is in stays in: treatments are served, and nobody new enters. */
+export const staysIn = ({ lifecycle, paused }: Pick<ExperimentState, "lifecycle" | "paused">): boolean =>
+  lifecycle === "Paused" && paused === "stopEnrolment";
+
+/** Somebody is served a treatment, so something may be going wrong: what guardrails watch. */
+export const servesSomebody = (state: Pick<ExperimentState, "lifecycle" | "paused">): boolean =>
+  isServing(state.lifecycle) || staysIn(state);
+
 /** The lesser of what the configuration allows and what the ramp step does. */
 export const effectiveTraffic = (
   configuration: Pick<SettledConfiguration, "traffic">,

@@ -83,7 +83,7 @@ export interface EpochAllocation {
  * Rises with every change of what a state is made of. A stored state of an older shape is not patched: it is built again
  * from its history, which is enough.
  */
-export const stateShape = 5;
+export const stateShape = 6;
 
 export interface ExperimentState {
   /** The {@link stateShape} of the code that made it. */
@@ -92,7 +92,7 @@ export interface ExperimentState {
   readonly lifecycle: LifecycleState;
   /** ISO 8601; when the present lifecycle state was entered. */
   readonly since: string;
-  /** ISO 8601; since when it has served without a break; null while it does not serve. */
+  /** ISO 8601; since when it has served without a break, a pause that stops enrolment included; null while it does not. */
   readonly servingSince: string | null;
   readonly latest: VersionState;
   /** What evaluation serves; null before the first start. */

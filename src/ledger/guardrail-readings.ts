@@ -2,8 +2,8 @@
 import { controlOf } from "../experiment.ts";
 import { planInForce } from "../governance/frozen-plan.ts";
 import { guardrailName, type GuardrailReading } from "../governance/guardrails.ts";
+import { servesSomebody } from "../governance/serving.ts";
 import type { ExperimentState } from "../governance/state.ts";
-import { isServing } from "../lifecycle.ts";
 import { guardrailAlpha, guardrailVerdicts, type GuardrailVerdict, watchedMetrics } from "./guardrails.ts";
 import { livePlan } from "./plan.ts";
 import type { Watch, WatchCounts } from "./watch.ts";
@@ -12,9 +12,10 @@ import type { Watch, WatchCounts } from "./watch.ts";
  * What the guardrails of an experiment look at: subjects first exposed since it last started and since its live version
  * went live, in the live epoch. Null while it does not serve or has none.
  */
-export const watchOf = ({ lifecycle, live, liveSince, servingSince, epoch }: ExperimentState): Watch | null => {
+export const watchOf = (state: ExperimentState): Watch | null => {
+  const { live, liveSince, servingSince, epoch } = state;
   const guardrails = live?.configuration.guardrails ?? [];
-  if (!isServing(lifecycle) || servingSince === null || guardrails.length === 0) return null;
+  if (!servesSomebody(state) || servingSince === null || guardrails.length === 0) return null;
   const since = Math.max(Date.parse(servingSince), liveSince === null ? 0 : Date.parse(liveSince));
   return { epoch, since, metrics: [...watchedMetrics(guardrails)] };
 };
