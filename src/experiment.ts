@@ -58,10 +58,22 @@ const WindowSchema = v.pipe(
     from: v.exactOptional(DurationSchema),
     /** Closes so long after the first exposure; default 7 days. */
     to: v.exactOptional(DurationSchema),
+    /** Instead of all that: the time before the first exposure, and nothing after it. For covariates. */
+    before: v.exactOptional(DurationSchema),
     /** Never closes: every later outcome counts, and everybody counts as matured. */
     open: v.exactOptional(v.literal(true, "true, or left out")),
   }),
   v.check(({ to, open }) => to === undefined || open === undefined, "either to or open"),
+  v.check(
+    ({ before, from, to, open }) =>
+      before === undefined ||
+      (from === undefined && to === undefined && open === undefined && parseDuration(before) !== 0),
+    "before by itself, and longer than nothing",
+  ),
+  v.check(
+    ({ before }) => before === undefined || (parseDuration(before) ?? 0) <= longestWindowMs,
+    "a window of at most 365d",
+  ),
   v.check(
     ({ from, to }) =>
       (parseDuration(from ?? "0s") ?? 0) < (to === undefined ? Infinity : (parseDuration(to) ?? Infinity)),
@@ -90,6 +102,8 @@ const MetricSchema = v.pipe(
     cap: v.exactOptional(positive),
     /** Negative values count; otherwise they are refused. */
     negative: v.exactOptional(v.boolean()),
+    /** A metric of the time before the first exposure, by which the difference is adjusted (CUPED). */
+    covariate: v.exactOptional(NameSchema),
     numerator: v.exactOptional(NameSchema),
     denominator: v.exactOptional(NameSchema),
   }),
@@ -112,6 +126,11 @@ const MetricSchema = v.pipe(
         ? numerator !== undefined && denominator !== undefined && numerator !== denominator
         : numerator === undefined && denominator === undefined,
     "numerator and denominator, two different metrics, beside kind ratio and no other",
+  ),
+  v.check(
+    ({ kind, covariate, missing, window }) =>
+      covariate === undefined || (kind !== "ratio" && missing !== "exclude" && window?.before === undefined),
+    "covariate beside an outcome of everybody: no ratio, no missing: exclude, and no window before the exposure",
   ),
   v.check(
     ({ kind, window }) => kind !== "ratio" || window === undefined,
@@ -305,6 +324,10 @@ const ConfigurationObject = v.strictObject({
             kind !== "ratio" || (plain.has(numerator) && plain.has(denominator)),
         );
       }, "ratios of metrics that are declared beside them, and are no ratios themselves"),
+      v.check((metrics) => {
+        const earlier = new Set(metrics.filter(({ window }) => window?.before !== undefined).map(({ name }) => name));
+        return metrics.every(({ covariate }) => covariate === undefined || earlier.has(covariate));
+      }, "covariates that are declared beside them, with a window before the first exposure"),
     ),
   ),
   /** What results show apart, beside the whole. */

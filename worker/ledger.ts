@@ -387,7 +387,7 @@ export const openLedger = (storage: LedgerStorage, now: () => number): Ledger =>
   const dropWaiting = (at: number): void => {
     const specs = parseSpecs(readLedger().specs);
     // One with a window that never closes waits as long as exposures may be late.
-    const longest = Math.max(7 * dayMs, ...specs.specs.map(([, { to }]) => to ?? horizonMs));
+    const longest = Math.max(7 * dayMs, ...specs.specs.map(([, { from, to }]) => Math.max(-from, to ?? horizonMs)));
     const due = Array.from(
       sql
         .exec(

@@ -6,7 +6,7 @@
  */
 import type { ExposureRow, OutcomeRow } from "./batch.ts";
 import { addDecimals, type Decimal, multiplyDecimals, squareDecimal, subtractDecimals } from "./decimal.ts";
-import type { MetricSpec, Product } from "./metric-spec.ts";
+import { type MetricSpec, presentIn, type Product } from "./metric-spec.ts";
 import { everybody, slicesOf, type Slicing } from "./slices.ts";
 import {
   addValue,
@@ -137,6 +137,8 @@ const addTotal = (
 };
 
 const valueIn = ({ totals }: SubjectState, key: string, specOf: Counting["specOf"]): Decimal | undefined => {
+  const present = presentIn(key);
+  if (present !== null) return totals.has(present) ? 1 : undefined;
   const state = totals.get(key);
   return state === undefined ? undefined : valueOf(state, specOf(key));
 };

@@ -14,6 +14,8 @@ import {
   type SequentialContrast,
 } from "../science/confidence-sequence.ts";
 import { type Contrast, untestable } from "../science/contrast.ts";
+import { type Cuped, type CupedSums, cupedOfSums } from "../science/cuped.ts";
+import { stratifiedMeans } from "../science/stratified.ts";
 import { benjaminiHochberg, holm } from "../science/multiple-comparisons.ts";
 import { normalCritical, normalTwoSided } from "../science/normal.ts";
 import {
@@ -34,7 +36,7 @@ import {
   decimalText,
 } from "./decimal.ts";
 import { byVariant, type Ground, subjectsIn } from "./ground.ts";
-import { defaultWindowMs, metricSpecs } from "./metric-spec.ts";
+import { defaultWindowMs, metricSpecs, presenceKey } from "./metric-spec.ts";
 import { outcomeOf, type OutcomeResult, type VariantContrast } from "./outcomes.ts";
 import { metricKey } from "./subject.ts";
 
@@ -44,11 +46,27 @@ export interface AnalysedContrast extends VariantContrast {
   readonly sequential: SequentialContrast;
   /** Primary metrics by Holm, all others by Benjamini and Hochberg; null where there is no p value. */
   readonly adjustedPValue: number | null;
+  /** CUPED, of metrics that declare a covariate. */
+  readonly adjusted?: AdjustedContrast;
   /**
    * The same difference over everybody first exposed up to the end of each day, with what has been counted of them by
    * now; of the first {@link seriesMax} contrasts, primary metrics before others, where the counts have parts.
    */
   readonly series?: readonly EffectPoint[];
+}
+
+/** A contrast adjusted by what was known before the first exposure; the unadjusted one stands beside it. */
+export interface AdjustedContrast extends Contrast {
+  /** Name of the metric that it is adjusted by. */
+  readonly covariate: string;
+  /** Slopes of each epoch: of the covariate, and of being new; null where there is nothing to fit. */
+  readonly slopes: readonly {
+    readonly epoch: number;
+    readonly theta: number | null;
+    readonly newSubjects: number | null;
+  }[];
+  /** Share of the difference's variance that the adjustment took away; null where there is none to take from. */
+  readonly varianceReduction: number | null;
 }
 
 /** One day of an effect over time. */
@@ -342,6 +360,74 @@ const relativeOf = (
     : relativeDifference(both.variant, both.control, alpha);
 };
 
+const adjustmentOf = (reading: Reading, input: AnalysisInput, variant: string): Pick<AnalysedContrast, "adjusted"> => {
+  const adjusted = adjustedOf(reading, input, variant);
+  return adjusted === undefined ? {} : { adjusted };
+};
+
+const cupedSumsIn = (source: Source, outcome: string, covariate: string, variant: string, epoch: number): CupedSums => {
+  const everybody = sumsIn(source, outcome, variant, epoch, false);
+  const known = sumsIn(source, covariate, variant, epoch, true);
+  const productOf = (left: string): Decimal => {
+    const total = source.products
+      .find((one) => one.left === left && one.right === outcome)
+      ?.arms.find((arm) => arm.variant === variant && arm.epoch === epoch);
+    return parseDecimal(total?.sum ?? "0");
+  };
+  const outcomeSum = productOf(presenceKey(covariate));
+  return {
+    outcome: { subjects: everybody.subjects, ...momentsOf(everybody.subjects, everybody.sum, everybody.sumOfSquares) },
+    known: {
+      subjects: known.subjects,
+      covariate: { subjects: known.subjects, ...momentsOf(known.subjects, known.sum, known.sumOfSquares) },
+      outcomeMean: known.subjects === 0 ? null : decimalNumber(outcomeSum) / known.subjects,
+      covariance: covarianceOf(known.subjects, known.sum, outcomeSum, productOf(covariate)),
+    },
+  };
+};
+
+/** Within each epoch, and then combined, as every contrast is. */
+const adjustedOf = (
+  { declared, keys: [outcome] }: Reading,
+  { ground, metrics, control, alpha }: AnalysisInput,
+  variant: string,
+): AdjustedContrast | undefined => {
+  const covariate = metrics.find(({ name }) => name === declared?.covariate);
+  if (covariate === undefined || covariate.kind === "ratio") return undefined;
+  const known = metricKey(covariate.name, covariate.kind);
+  const { counts, epochs } = ground;
+  const fitted = epochs.flatMap((epoch) => {
+    const [v, c] = [variant, control].map((arm) => cupedSumsIn(counts, outcome, known, arm, epoch));
+    if (v === undefined || c === undefined || Math.min(v.outcome.subjects, c.outcome.subjects) < 2) return [];
+    const subjects = counts.arms.filter((arm) => arm.epoch === epoch).reduce((sum, arm) => sum + arm.subjects, 0);
+    return [{ epoch, subjects, plain: { variant: v.outcome, control: c.outcome }, fit: cupedOfSums(v, c, alpha) }];
+  });
+  const all = fitted.reduce((sum, { subjects }) => sum + subjects, 0);
+  const varianceOf = (armsOf: (one: (typeof fitted)[number]) => Cuped["arms"]): number =>
+    fitted.reduce((sum, one) => {
+      const arms = armsOf(one);
+      const variance = [arms.variant, arms.control].reduce(
+        (total, arm) => total + (arm.variance ?? 0) / arm.subjects,
+        0,
+      );
+      return sum + (one.subjects / all) ** 2 * variance;
+    }, 0);
+  const plain = varianceOf((one) => one.plain);
+  const isFlat = fitted.every(({ fit }) => fit.theta === null && fit.newSubjects === null);
+  const contrast = stratifiedMeans(
+    fitted.map(({ subjects, fit }) => ({ subjects, ...fit.arms })),
+    alpha,
+  );
+  return {
+    ...(isFlat && fitted.length > 0
+      ? untestable("the covariate does not vary within the arms", contrast.difference)
+      : contrast),
+    covariate: covariate.name,
+    slopes: fitted.map(({ epoch, fit: { theta, newSubjects } }) => ({ epoch, theta, newSubjects })),
+    varianceReduction: plain > 0 ? 1 - varianceOf(({ fit }) => fit.arms) / plain : null,
+  };
+};
+
 const partOf = (reading: Reading, source: Source, input: AnalysisInput): PartialOutcome => ({
   subjects: byVariant(input.ground.variants, (variant) => subjectsIn(source.arms, variant)),
   contrasts: fixedOf(reading, within(input.ground, source), input),
@@ -384,9 +470,9 @@ const closingOf = ({ keys }: Reading, metrics: readonly DeclaredMetric[]): numbe
   return ends.includes(null) ? null : Math.max(...ends.filter((end) => end !== null));
 };
 
-/** How a metric stands to what was declared at the start; a ratio is changed where one of its two is. */
+/** How a metric stands to what was declared at the start; a ratio is changed where one of its two is, and any where its covariate is. */
 const changeOf = ({ name, declared }: Reading, marks: AfterStart["metrics"]): ChangeAfterStart | undefined => {
-  const parts = [declared?.numerator, declared?.denominator].filter((part) => part !== undefined);
+  const parts = [declared?.numerator, declared?.denominator, declared?.covariate].filter((part) => part !== undefined);
   return marks.get(name) ?? (parts.some((part) => marks.has(part)) ? "changed" : undefined);
 };
 
@@ -481,6 +567,7 @@ export const analyse = (input: AnalysisInput): Readonly<Record<string, MetricAna
           arms: shown?.arms ?? {},
           contrasts: (fixed[place] ?? []).map((contrast) => ({
             ...contrast,
+            ...adjustmentOf(reading, input, contrast.variant),
             relativeDifference: relativeOf(reading, input, contrast.variant),
             sequential: sequentialOf(reading, input, contrast.variant),
             adjustedPValue: adjusted.get(JSON.stringify([reading.name, contrast.variant])) ?? null,

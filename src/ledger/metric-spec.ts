@@ -50,6 +50,14 @@ export const noSpecs: MetricSpecs = { revision: 0, specs: [], products: [] };
 
 const specOf = (metric: DeclaredMetric): MetricSpec => {
   const { kind, window, aggregate, cap } = metric;
+  if (window?.before !== undefined)
+    return {
+      aggregate: kind === "binary" ? "any" : (aggregate ?? "sum"),
+      from: -(parseDuration(window.before) ?? 0),
+      // Clocks differ here too: but what came after the exposure must not explain what came after the exposure.
+      to: 0,
+      cap: cap ?? null,
+    };
   const from = window?.from === undefined ? 0 : (parseDuration(window.from) ?? 0);
   return {
     aggregate: kind === "binary" ? "any" : (aggregate ?? "sum"),
@@ -61,6 +69,15 @@ const specOf = (metric: DeclaredMetric): MetricSpec => {
 
 /** The key of the sums of products of two metrics. No metric key holds a `*`. */
 export const productKey = (left: string, right: string): string => `${left}*${right}`;
+
+/**
+ * Stands for a metric as 1 for each subject that has a value of it: with it as a factor, a product sums the other one over
+ * those subjects. No metric key begins with `?`.
+ */
+export const presenceKey = (key: string): string => `?${key}`;
+
+/** The metric that a {@link presenceKey} is about; null for any other key. */
+export const presentIn = (key: string): string | null => (key.startsWith("?") ? key.slice(1) : null);
 
 /**
  * @example metricSpecs(3, [{ name: "spend", kind: "continuous", cap: 100 }]).specs[0]; // ["continuous:spend", { aggregate: "sum", …, cap: 100 }]
@@ -81,11 +98,16 @@ export const metricSpecs = (revision: number, metrics: readonly DeclaredMetric[]
       ? []
       : [{ key: productKey(left, right), left, right }];
   });
+  const adjusted = metrics.flatMap(({ name, covariate }): readonly Product[] => {
+    const [outcome, known] = [keys.get(name), keys.get(covariate ?? "")];
+    if (outcome === undefined || known === undefined) return [];
+    return [known, presenceKey(known)].map((left) => ({ key: productKey(left, outcome), left, right: outcome }));
+  });
   return {
     revision,
     specs: specs.toSorted(([a], [b]) => (a < b ? -1 : 1)),
-    products: products
-      .filter(({ key }, index) => products.findIndex((other) => other.key === key) === index)
+    products: [...products, ...adjusted]
+      .filter(({ key }, index, all) => all.findIndex((other) => other.key === key) === index)
       .toSorted((a, b) => (a.key < b.key ? -1 : 1)),
   };
 };

@@ -123,7 +123,7 @@ const withheldPart = (part: PartialOutcome, reason: string): PartialOutcome => (
 /** Totals stay: what is not to be believed is that the arms can be compared. */
 const withheldFrom = (outcome: MetricAnalysis, reason: string): MetricAnalysis => ({
   ...outcome,
-  contrasts: outcome.contrasts.map(({ series: _series, ...contrast }) => ({
+  contrasts: outcome.contrasts.map(({ series: _series, adjusted: _adjusted, ...contrast }) => ({
     ...withheldContrast(contrast, reason),
     adjustedPValue: null,
     relativeDifference: { value: null, interval: null, reason },

@@ -58,7 +58,7 @@ export const contrastFacts = (
   unicode: boolean,
 ): readonly string[] => {
   if (withheldIn(results) !== null) return [];
-  const { sequential, adjustedPValue, relativeDifference } = contrast;
+  const { sequential, adjustedPValue, relativeDifference, adjusted } = contrast;
   const show = effectIn(kind, unicode);
   const facts: string[] = [];
   if (sequential !== undefined) {
@@ -74,6 +74,15 @@ export const contrastFacts = (
     const share = effectIn("binary", unicode);
     facts.push(
       `relative: ${share(value)} %${interval === null ? "" : ` (${share(interval[0])} to ${share(interval[1])} %)`}`,
+    );
+  }
+  if (adjusted !== undefined) {
+    const { covariate, difference, interval, pValue, varianceReduction } = adjusted;
+    const by = `adjusted by ${printable(covariate)} (CUPED)`;
+    facts.push(
+      difference === null || interval === null
+        ? `${by}: not tested (${printable(adjusted.reason ?? "no reason is given")})`
+        : `${by}: ${show(difference)}${pointsOf(kind)}, ${levelOf(alphaOf(results))} interval ${show(interval[0])} to ${show(interval[1])}, p = ${significant(pValue ?? 1)}${varianceReduction === null ? "" : `, ${significant(varianceReduction * 100)} % of the variance taken away`}`,
     );
   }
   if (adjustedPValue != null && adjustedPValue !== contrast.pValue)

@@ -54,6 +54,16 @@ const ContrastSchema = v.object({
   adjustedPValue: v.exactOptional(nullable),
   relativeDifference: v.exactOptional(v.object({ value: nullable, interval, reason })),
   sequential: v.exactOptional(v.object({ difference: nullable, interval, pValue: nullable, reason })),
+  adjusted: v.exactOptional(
+    v.object({
+      covariate: v.string(),
+      difference: nullable,
+      pValue: nullable,
+      interval,
+      reason,
+      varianceReduction: nullable,
+    }),
+  ),
   series: v.exactOptional(v.array(v.object({ day, subjects: finite, difference: nullable, interval }))),
 });
 const OutcomeSchema = v.object({

@@ -258,6 +258,7 @@ const schedule = fc.oneof(
 const window = fc.oneof(
   fc.record({ from: fc.constantFrom("0s", "1h"), to: fc.constantFrom("2h", "P7D") }, { requiredKeys: [] }),
   fc.constant({ open: true as const }),
+  fc.constant({ before: "14d" }),
 );
 /** Of one kind each; a guardrail on another kind than its metric has is an error, so those have binary ones beside them. */
 const metricDetails = fc.oneof(

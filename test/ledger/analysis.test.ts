@@ -9,8 +9,10 @@ import { metricSpecs, specLookUp } from "../../src/ledger/metric-spec.ts";
 import { results, type ResultsInput } from "../../src/ledger/results.ts";
 import { proportionSequence } from "../../src/science/confidence-sequence.ts";
 import { benjaminiHochberg, holm } from "../../src/science/multiple-comparisons.ts";
+import { cuped } from "../../src/science/cuped.ts";
 import { compareProportions } from "../../src/science/proportions.ts";
 import { compareRatios, ratioMoments } from "../../src/science/ratio-metrics.ts";
+import { momentsOfValues } from "../../src/science/t-tests.ts";
 import { welchTest } from "../../src/science/welch.ts";
 
 const day = 86_400_000;
@@ -281,6 +283,97 @@ describe("parts of the subjects", () => {
     ]);
     expect(found.days?.[0]?.outcomes["rounds (count)"]?.["treatment"]).toMatchObject({ subjects: 45, sum: 5 });
     expect(found.days?.[0]?.sampleRatioPValue).toBeLessThan(0.001);
+  });
+});
+
+describe("CUPED", () => {
+  const metrics: readonly DeclaredMetric[] = [
+    { name: "before", kind: "continuous", window: { before: "10d" } },
+    { name: "spend", kind: "continuous", covariate: "before" },
+  ];
+  /** Every fifth is new; of the others some spend nothing, and what comes after the exposure is no covariate. */
+  const people = Array.from({ length: 200 }, (_, n) => ({
+    variant: n % 2 === 0 ? "control" : "treatment",
+    subject: `user-${n}`,
+    covariate: n % 5 === 0 ? null : (n * 37) % 23,
+    outcome: n % 7 === 0 ? 0 : ((n * 37) % 23) * 2 + (n % 2) + ((n * 13) % 5),
+    time: start + n * 1_000,
+  }));
+  const shownTo = (epochOf: (n: number) => number) =>
+    people.map(({ variant, subject, time }, n): ExposureRow => [id(n), subject, variant, epochOf(n), time]);
+  const done = people.flatMap(({ subject, covariate, outcome, time }, n): OutcomeRow[] => [
+    ...(covariate === null
+      ? []
+      : [[id(1_000 + n), subject, "before", "continuous", time - 3 * day, covariate] satisfies OutcomeRow]),
+    [id(2_000 + n), subject, "before", "continuous", time + 1, 1_000],
+    [id(3_000 + n), subject, "before", "continuous", time - 11 * day, 1_000],
+    ...(outcome === 0 ? [] : [[id(4_000 + n), subject, "spend", "continuous", time + 5, outcome] satisfies OutcomeRow]),
+  ]);
+  const of = (variant: string, from = 0, to = people.length) =>
+    people.slice(from, to).filter((one) => one.variant === variant);
+  const contrastIn = (epochOf: (n: number) => number) =>
+    judged(counted(metrics, shownTo(epochOf), done, start + 9 * day), { metrics, epoch: 1 }).outcomes["spend"]
+      ?.contrasts[0];
+
+  test("given events in any order, then the ledger's sums give what the subjects one by one give", () => {
+    const contrast = contrastIn(() => 1);
+    const { adjusted, theta, newSubjects } = cuped(of("treatment"), of("control"));
+    const found = contrast?.adjusted;
+    expect(found).toMatchObject({ covariate: "before", slopes: [{ epoch: 1 }] });
+    expect(found?.difference).toBeCloseTo(adjusted.difference ?? NaN, 10);
+    expect(found?.pValue).toBeCloseTo(adjusted.pValue ?? NaN, 10);
+    expect(found?.interval?.[0]).toBeCloseTo(adjusted.interval?.[0] ?? NaN, 10);
+    expect(found?.slopes[0]?.theta).toBeCloseTo(theta ?? NaN, 10);
+    expect(found?.slopes[0]?.newSubjects).toBeCloseTo(newSubjects ?? NaN, 10);
+    expect(found?.varianceReduction).toBeGreaterThan(0.2);
+    // Beside the unadjusted one, which is as it was.
+    expect(contrast?.difference).toBeCloseTo(
+      welchTest(
+        momentsOfValues(of("treatment").map((one) => one.outcome)),
+        momentsOfValues(of("control").map((one) => one.outcome)),
+      ).difference ?? NaN,
+      10,
+    );
+  });
+
+  test("over two epochs it is fitted in each, and combined by their share of the subjects", () => {
+    const found = contrastIn((n) => (n < 80 ? 0 : 1))?.adjusted;
+    const parts = [cuped(of("treatment", 0, 80), of("control", 0, 80)), cuped(of("treatment", 80), of("control", 80))];
+    const expected = 0.4 * (parts[0]?.adjusted.difference ?? NaN) + 0.6 * (parts[1]?.adjusted.difference ?? NaN);
+    expect(found?.difference).toBeCloseTo(expected, 10);
+    expect(found?.slopes.map(({ epoch, theta }) => [epoch, theta?.toFixed(9)])).toEqual(
+      parts.map(({ theta }, epoch) => [epoch, theta?.toFixed(9)]),
+    );
+  });
+
+  test("a covariate that nobody has adjusts nothing, and says why", () => {
+    const found = judged(
+      counted(
+        metrics,
+        shownTo(() => 1),
+        done.filter(([, , name]) => name === "spend"),
+        start + day,
+      ),
+      {
+        metrics,
+      },
+    ).outcomes["spend"]?.contrasts[0];
+    expect(found?.adjusted).toMatchObject({ pValue: null, reason: "the covariate does not vary within the arms" });
+    expect(found?.pValue).not.toBeNull();
+  });
+
+  test("a metric without a covariate has no adjusted contrast", () => {
+    const plain = metrics.map(({ covariate: _covariate, ...metric }) => metric);
+    const found = judged(
+      counted(
+        plain,
+        shownTo(() => 1),
+        done,
+        start + day,
+      ),
+      { metrics: plain },
+    );
+    expect(found.outcomes["spend"]?.contrasts[0]).not.toHaveProperty("adjusted");
   });
 });
 

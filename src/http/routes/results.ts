@@ -36,15 +36,19 @@ const SampleRatio = v.object({
 
 const interval = v.nullable(v.tuple([v.number(), v.number()]));
 
-const Contrast = v.object({
-  variant: v.string(),
-  control: v.string(),
+const withoutArms = {
   difference: numberOrNull,
   statistic: numberOrNull,
   pValue: numberOrNull,
   interval,
   degreesOfFreedom: v.optional(v.number()),
   reason,
+};
+
+const Contrast = v.object({
+  variant: v.string(),
+  control: v.string(),
+  ...withoutArms,
   epochs: v.optional(v.array(count)),
   leftOut: v.optional(v.array(v.object({ epoch: count, reason: v.string() }))),
 });
@@ -73,6 +77,17 @@ const Outcome = v.object({
       relativeDifference: v.object({ value: numberOrNull, interval, reason }),
       sequential: v.object({ difference: numberOrNull, interval, pValue: numberOrNull, reason }),
       adjustedPValue: numberOrNull,
+      adjusted: v.optional(
+        v.pipe(
+          v.object({
+            ...withoutArms,
+            covariate: v.string(),
+            slopes: v.array(v.object({ epoch: count, theta: numberOrNull, newSubjects: numberOrNull })),
+            varianceReduction: numberOrNull,
+          }),
+          v.description("CUPED: adjusted by what was known before the first exposure"),
+        ),
+      ),
       series: v.optional(
         v.pipe(
           v.array(v.object({ day: v.string(), subjects: count, difference: numberOrNull, interval })),
