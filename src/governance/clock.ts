@@ -1,10 +1,10 @@
 /** What happens without anybody asking: scheduled changes, ramp steps, guardrails. Called by an alarm, or by the host. */
-import { isServing } from "../lifecycle.ts";
 import type { ExperimentRef } from "../scope.ts";
 import { clockActors, type DueCommand, isWatched, nextDue, nextWake } from "./due.ts";
 import { evidenceDeadlineMs, isMissing, type Telemetry, unreadable, withinDeadline } from "./evidence.ts";
 import type { CommandAnswer, CommandRequest } from "./governor.ts";
 import type { GuardrailReading } from "./guardrails.ts";
+import { servesSomebody } from "./serving.ts";
 import type { ExperimentState } from "./state.ts";
 import type { GovernanceStore } from "./store.ts";
 
@@ -55,7 +55,7 @@ const watchGuardrails = async (ref: ExperimentRef, state: ExperimentState, clock
 /** What crossed since the last look. After the brake, which must not wait for it, and of the state that was looked at. */
 const raiseSignals = async (ref: ExperimentRef, state: ExperimentState, clock: Clock): Promise<void> => {
   const { telemetry, report } = clock;
-  if (telemetry.signals === undefined || !isServing(state.lifecycle) || state.live === null) return;
+  if (telemetry.signals === undefined || !servesSomebody(state) || state.live === null) return;
   const read = await withinDeadline(telemetry.signals(ref, state), evidenceDeadlineMs, unreadable, report);
   if (isMissing(read)) return;
   const { version } = state.live;

@@ -56,7 +56,7 @@ export const nextWake = (
   guardrailIntervalMs: number,
   raisesSignals = false,
 ): number | null => {
-  const watched = isWatched(state) || (raisesSignals && isServing(state.lifecycle));
+  const watched = isWatched(state) || (raisesSignals && servesSomebody(state));
   const ramp = rampDue(state);
   const times = [
     ...state.schedule.map(({ at }) => Date.parse(at)),
