@@ -1,5 +1,4 @@
 /** What the clock has to do about an experiment, and when to look again. Pure: the shell sets alarms by it. */
-import { isServing } from "../lifecycle.ts";
 import type { Actor } from "./actor.ts";
 import type { CommandInput } from "./request.ts";
 import { servesSomebody } from "./serving.ts";
