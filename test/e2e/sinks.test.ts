@@ -3,6 +3,9 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { expect, test } from "vitest";
+import { memorySink } from "../../adapters/sink/memory.ts";
+import { createExperiments } from "../../src/evaluation/experiments.ts";
+import { httpRules } from "../../src/evaluation/rules.ts";
 import { exposure } from "../events/fixtures.ts";
 import { startReceiver } from "../support/receiver.ts";
 import { ask, start, startServer, temporaryDirectory } from "./server.ts";
@@ -10,7 +13,7 @@ import { ask, start, startServer, temporaryDirectory } from "./server.ts";
 const Results = v.object({ exposures: v.number(), repeats: v.number() });
 const Batch = v.object({ events: v.array(v.object({ eventId: v.string() })) });
 
-test("events are counted while a required sink fails, arrive there when it is back, and are counted once", async () => {
+test("events of the types that are on are counted while a required sink fails, arrive there when it is back, and are counted once", async () => {
   const directory = await temporaryDirectory();
   const [copy, dead] = [await startReceiver(), await startReceiver()];
   const dsl = join(directory.path, "proviso.yaml");
@@ -19,6 +22,7 @@ test("events are counted while a required sink fails, arrive there when it is ba
     `governance:
   approvalGates: [{ type: manual, from: PendingApproval, to: Approved }]
 dataPlane:
+  events: { errors: false }
   sinks:
     - { type: http, name: copy, url: "${copy.url}", authorizationSecret: COPY_KEY, required: true }
     - { type: openTelemetry, url: "${dead.url}", timeLimit: 1s }
@@ -43,6 +47,28 @@ dataPlane:
     dead.next.push("hang", "hang", "hang");
     const sent = await fetch(`${server.url}/api/events`, { method: "POST", body: JSON.stringify({ events }) });
     expect(sent.status).toBe(202);
+
+    // A type that the DSL switches off: ingest refuses it, and applications learn it with the rules.
+    const failure = {
+      ...exposure(99),
+      eventType: "Error",
+      payload: { experimentName: "checkout", subjectId: "user-1", variantKey: "treatment", errorName: "TypeError" },
+    };
+    const refused = await fetch(`${server.url}/api/events`, { method: "POST", body: JSON.stringify(failure) });
+    expect(await refused.json()).toMatchObject({
+      accepted: 0,
+      rejected: [{ index: 0, path: "/eventType", message: "Error events are switched off here (dataPlane.events)" }],
+    });
+    const kept = memorySink();
+    const experiments = createExperiments({ rules: httpRules({ url: server.url }), sink: kept });
+    await experiments.ready();
+    const about = { experimentName: "checkout", subjectId: "user-1" };
+    const record = { ...about, variantKey: "treatment", errorName: "TypeError" };
+    expect(experiments.record({ eventType: "Error", payload: record })).toBe(false);
+    const change = { ...about, previousVariantKey: "control", newVariantKey: "treatment", changeReason: "test" };
+    expect(experiments.record({ eventType: "Assignment", payload: change })).toBe(true);
+    await experiments.flush();
+    expect(kept.events().map(({ eventType }) => eventType)).toEqual(["Assignment"]);
 
     const counted = async () => v.parse(Results, (await ask(server.url, "author", "GET", "checkout/results")).body);
     await expect.poll(() => copy.arrived.length, { timeout: 20_000 }).toBe(1);
