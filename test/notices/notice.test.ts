@@ -27,7 +27,7 @@ test("the history becomes notices, in its order", () => {
       "approved: checkout: somebody approved a proposal",
       "committed: checkout: PendingApproval → Approved",
       "committed: checkout: Approved → Ramping",
-      "denied: checkout: denied: ramp step 2 (evidence-inconclusive)",
+      "held: checkout: held: ramp step 2 (evidence-inconclusive)",
       "held: checkout: the ramp is held at step 1: evidence-inconclusive",
       "rolledBack: checkout: the kill switch stopped treatment",
       "committed: checkout: reviving treatment",
@@ -135,7 +135,9 @@ test("a change that somebody asked for and gates hold is told as held, with the 
   for (const to of ["PendingApproval", "Approved", "Running"] as const)
     await governance.transition("checkout", to, {}, author);
   const page = await store.history(ref, { limit: 100 });
-  const held = page.events.filter((event) => event.type === "ProposalOpened");
+  const opened = page.events.filter((event) => event.type === "ProposalOpened");
+  expect(opened.map(kindOf)).toEqual(["proposed", "held"]);
+  const held = opened.filter((event) => kindOf(event) === "held");
   expect(held.flatMap((event) => noticeOf(ref, event) ?? [])).toMatchObject([
     {
       kind: "held",
