@@ -179,7 +179,7 @@ test("notices are written once for a start, and stop nothing", async () => {
 }, 120_000);
 
 test("a sample ratio mismatch pauses where the configuration says so", async () => {
-  await startWith("tilted", [], { autoStop: [{ signal: "SampleRatioMismatch" }] });
+  await startWith("tilted", [], { autoStop: [{ signal: "SampleRatioMismatch" }], plan: { sample: 1_000 } });
   // Older than the watermark, so that the next checkpoint counts them.
   const earlier = new Date(Date.now() - 10 * 60_000);
   await send("tilted", "control", 700, 0, {}, earlier);
@@ -191,4 +191,15 @@ test("a sample ratio mismatch pauses where the configuration says so", async () 
       actor: "system:guardrail",
       guardrail: { metric: "sampleRatio", guardrail: "autoStop SampleRatioMismatch" },
     });
+  // What crossed is told, each once: also when the same look has pulled the brake.
+  const Signals = v.object({ events: v.array(v.object({ payload: v.object({ signalType: v.string() }) })) });
+  const signals = async () =>
+    v
+      .parse(Signals, (await ask(server.url, "author", "GET", "tilted/signals")).body)
+      .events.map(({ payload }) => payload.signalType)
+      .toSorted();
+  await expect.poll(signals, { timeout: 20_000 }).toEqual(["MinimumSampleReached", "SampleRatioMismatch"]);
+  await send("tilted", "control", 100, 0, {}, earlier);
+  await sleep(2_500);
+  expect(await signals()).toEqual(["MinimumSampleReached", "SampleRatioMismatch"]);
 }, 120_000);
