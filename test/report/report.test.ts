@@ -5,10 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { run } from "../../cli/run.ts";
+import { emptyCounts, emptySlice } from "../../src/ledger/counts.ts";
 import { escapeMarkdown, markdownReport } from "../../src/report/markdown.ts";
 import { plotsOf } from "../../src/report/plots.ts";
 import { readResultsDocument, type ResultsDocument } from "../../src/report/results.ts";
 import { textReport } from "../../src/report/text-report.ts";
+import { configuration, createApi } from "../support/api.ts";
 import { savedResults } from "./results-fixture.ts";
 
 const resultsOf = (document: unknown): ResultsDocument => {
@@ -102,6 +104,39 @@ describe("Markdown", () => {
     expect(rows.length).toBeGreaterThan(0);
     for (const line of rows) expect(line.split(/(?<!\\)\|/).length).toBe(6);
   });
+});
+
+test("what the server answers now is what a report reads", async () => {
+  const arms = [
+    { variant: "control", epoch: 0, subjects: 40 },
+    { variant: "treatment", epoch: 0, subjects: 44 },
+  ];
+  const totals = arms.map(({ variant, epoch }) => ({ variant, epoch, observed: 9, sum: "9", sumOfSquares: "9" }));
+  const slice = {
+    arms,
+    metrics: [{ metric: "purchase", kind: "binary" as const, arms: totals, unexposed: 0 }],
+    products: [],
+  };
+  const counts = {
+    ...emptyCounts,
+    ...slice,
+    parts: { days: [{ day: "2026-11-25", ...slice }], dimensions: [], crossovers: emptySlice, matured: [] },
+  };
+  const api = createApi(
+    {},
+    {
+      ledger: () => ({
+        counts: () => Promise.resolve(counts),
+        crossovers: () => Promise.resolve({ events: [], next: null }),
+      }),
+    },
+  );
+  await api.as("ada", "editor").post("/api/governance/checkout/versions", { configuration: configuration() });
+  const { body } = await api.as("ada", "viewer").get("/api/governance/checkout/results");
+  const results = resultsOf(body);
+  expect(textReport(results, { columns: 100, unicode: true })).toContain("purchase (binary, exploratory)");
+  const effect = plotsOf(results).find(({ id }) => id === "effect-1");
+  expect(effect?.lines.map(({ points }) => points.map(({ value }) => value))).toEqual([[9 / 44 - 9 / 40]]);
 });
 
 describe("proviso report", () => {
