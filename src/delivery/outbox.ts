@@ -4,6 +4,9 @@
  *
  * At least once, and in order for each experiment. A process that dies between a delivery and its position delivers
  * again: subscribers know an event by its id.
+ *
+ * Who has just committed hands over what was written, and a delivery then reads nothing; its position may be written
+ * later, once for many (`settle`).
  */
 import { SinkError } from "../events/sink-error.ts";
 import { startTimer, type StartTimer } from "../events/timer.ts";
@@ -12,6 +15,8 @@ import type { GovernanceStore, HistoryPage } from "../governance/store.ts";
 import { type Observer, unobserved } from "../observe/observer.ts";
 import { type ExperimentRef, refKey } from "../scope.ts";
 import { backoffMs, longestBackoffMs } from "./backoff.ts";
+import type { Fresh } from "./fresh.ts";
+import { createKnownPositions } from "./positions.ts";
 import type { Subscriber } from "./subscriber.ts";
 
 /** Where one subscriber stands in one experiment while it does not take what it is given. */
@@ -31,9 +36,13 @@ export interface Outbox {
    * Delivers what is undelivered of one experiment. Never rejects: what went wrong is reported, and tried again.
    * Called while it runs, it looks once more at the end.
    *
+   * @param fresh what has just been committed. Whoever stands right before it gets it as it is; the store is not read,
+   * and the position is not written until `settle`, or until a call without `fresh`.
    * @returns when to call again, in ms since the epoch; null when everything is delivered
    */
-  drain(ref: ExperimentRef): Promise<number | null>;
+  drain(ref: ExperimentRef, fresh?: Fresh): Promise<number | null>;
+  /** Writes the positions that are not written yet. Never rejects: one that could not be written is reported. */
+  settle(ref: ExperimentRef): Promise<void>;
   /** Who does not take what they are given, as far as this process knows. */
   troubles(): readonly DeliveryTrouble[];
 }
@@ -87,11 +96,18 @@ const earliest = (times: readonly (number | null)[]): number | null => {
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
+interface Page extends HistoryPage {
+  /** Where it did not come from the store. */
+  readonly fresh?: Fresh;
+}
+
 /** Subscribers mostly stand at the same place, so the page that was read last serves them all. */
-const pageReader = (store: OutboxOptions["store"], ref: ExperimentRef) => {
-  let last: { readonly after: number; readonly page: Promise<HistoryPage> } | undefined;
+const pageReader = (store: OutboxOptions["store"], ref: ExperimentRef, fresh: Fresh | undefined) => {
+  let last: { readonly after: number; readonly page: Promise<Page> } | undefined;
   return {
-    read(after: number): Promise<HistoryPage> {
+    read(after: number): Promise<Page> {
+      if (fresh !== undefined && isRightBefore(after, fresh))
+        return Promise.resolve({ events: fresh.events, people: fresh.people, next: null, fresh });
       if (last?.after !== after) last = { after, page: store.history(ref, { after, limit: pageEvents }) };
       return last.page;
     },
@@ -99,6 +115,9 @@ const pageReader = (store: OutboxOptions["store"], ref: ExperimentRef) => {
     forget: (): void => void (last = undefined),
   };
 };
+
+const isRightBefore = (position: number | undefined, { events }: Fresh): boolean =>
+  position === (events[0]?.seq ?? 0) - 1;
 
 /** Batches of what is wanted, each with the seq up to which all is delivered once the batch is. */
 function* batchesOf(
@@ -129,6 +148,7 @@ export const createOutbox = (options: OutboxOptions): Outbox => {
   const { subscribers, now, random, report = () => undefined, onTrouble, observer = unobserved } = options;
   const { store } = options;
   const beginTimer = options.startTimer ?? startTimer;
+  const standing = createKnownPositions();
   const lanes = new Map<string, { readonly subscriber: string; readonly ref: ExperimentRef; readonly lane: Lane }>();
 
   const withinDeadline = async (work: Promise<void>): Promise<void> => {
@@ -182,19 +202,29 @@ export const createOutbox = (options: OutboxOptions): Outbox => {
     let position = from;
     for (let read = 0; read < runPages; read += 1) {
       lane.again = false;
-      const { events, people, next } = await pages.read(position);
+      const { events, people, next, fresh } = await pages.read(position);
       for (const batch of batchesOf(events, ref, subscriber)) {
         if (batch.events.length > 0) {
           const seen = { subscriber: subscriber.name, events: batch.events.length, ...ref };
           try {
             await observer.run("delivery", seen, () =>
-              withinDeadline(subscriber.deliver({ ref, events: batch.events, people })),
+              withinDeadline(
+                subscriber.deliver({
+                  ref,
+                  events: batch.events,
+                  people,
+                  ...(fresh !== undefined && batch.upTo === fresh.events.at(-1)?.seq
+                    ? { snapshot: fresh.snapshot }
+                    : {}),
+                }),
+              ),
             );
           } catch (cause) {
             throw new NotTaken(messageOf(cause), { cause });
           }
         }
-        await store.advance(ref, subscriber.name, batch.upTo);
+        if (fresh === undefined) await store.advance(ref, subscriber.name, batch.upTo);
+        standing.note(ref, subscriber.name, batch.upTo, fresh === undefined);
         position = batch.upTo;
       }
       if (next !== null) continue;
@@ -208,12 +238,16 @@ export const createOutbox = (options: OutboxOptions): Outbox => {
   const run = async (
     ref: ExperimentRef,
     subscriber: Subscriber,
-    positions: Promise<ReadonlyMap<string, number>>,
+    written: () => Promise<ReadonlyMap<string, number>>,
+    fresh: Fresh | undefined,
     pages: ReturnType<typeof pageReader>,
     lane: Lane,
   ): Promise<number | null> => {
     try {
-      const from = (await positions).get(subscriber.name) ?? 0;
+      const here = standing.get(ref, subscriber.name) ?? 0;
+      // Another process may have delivered what lies between.
+      const isNext = fresh !== undefined && isRightBefore(here, fresh);
+      const from = isNext ? here : Math.max(here, (await written()).get(subscriber.name) ?? 0);
       const next = await deliverAll(ref, subscriber, from, pages, lane);
       const recovered = lane.failures > 0;
       lane.failures = 0;
@@ -238,12 +272,25 @@ export const createOutbox = (options: OutboxOptions): Outbox => {
     }
   };
 
+  const settle = async (ref: ExperimentRef): Promise<void> => {
+    for (const { subscriber, seq } of standing.unwritten(ref)) {
+      try {
+        await store.advance(ref, subscriber, seq);
+        standing.note(ref, subscriber, seq, true);
+      } catch (error) {
+        report(new Error(`the position of ${subscriber} in ${refKey(ref)}: ${messageOf(error)}`, { cause: error }));
+      }
+    }
+  };
+
   return {
-    async drain(ref) {
+    settle,
+    async drain(ref, fresh) {
       if (subscribers.length === 0) return null;
-      const pages = pageReader(store, ref);
+      const pages = pageReader(store, ref, fresh);
       /** Asked for by the first who needs it. */
       let positions: Promise<ReadonlyMap<string, number>> | undefined;
+      const written = (): Promise<ReadonlyMap<string, number>> => (positions ??= store.positions(ref));
       const runs = subscribers.map((subscriber): Promise<number | null> => {
         const lane = laneOf(subscriber.name, ref);
         if (lane.running !== null) {
@@ -251,11 +298,12 @@ export const createOutbox = (options: OutboxOptions): Outbox => {
           return lane.running;
         }
         if (lane.notBefore > now()) return Promise.resolve(lane.notBefore);
-        positions ??= store.positions(ref);
-        lane.running = run(ref, subscriber, positions, pages, lane);
+        lane.running = run(ref, subscriber, written, fresh, pages, lane);
         return lane.running;
       });
-      return earliest(await Promise.all(runs));
+      const next = earliest(await Promise.all(runs));
+      if (fresh === undefined) await settle(ref);
+      return next;
     },
     troubles: () =>
       [...lanes.values()].flatMap(({ subscriber, ref, lane }) =>

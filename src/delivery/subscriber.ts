@@ -3,6 +3,7 @@
  * position in it, for each experiment; what lies behind the position is undelivered (`outbox.ts`).
  */
 import type { EventRecord, PersonalRef } from "../governance/events.ts";
+import type { Snapshot } from "../governance/store.ts";
 import type { ExperimentRef } from "../scope.ts";
 
 export interface Delivery {
@@ -11,6 +12,8 @@ export interface Delivery {
   readonly events: readonly EventRecord[];
   /** Values of the references in these events; erased ones are missing. */
   readonly people: ReadonlyMap<PersonalRef, string>;
+  /** The experiment after the last of these events, where it is at hand; the store has it or a later one. */
+  readonly snapshot?: Snapshot;
 }
 
 export interface Subscriber {

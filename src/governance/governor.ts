@@ -36,6 +36,7 @@ import { lookUp } from "./look-up.ts";
 import { namedPeople, withReferences } from "./references.ts";
 import { fingerprintOf, parseAnswer, receiptKeyOf } from "./receipts.ts";
 import type { CommandInput } from "./request.ts";
+import { type Fresh, freshOf, joined } from "../delivery/fresh.ts";
 import type { Outbox } from "../delivery/outbox.ts";
 import { startTimer } from "../events/timer.ts";
 import { type Note, type Observer, unobserved } from "../observe/observer.ts";
@@ -131,9 +132,22 @@ const minuteMs = 60_000;
 const undeliveredAfterMs = 10_000;
 /** Between two deliveries of one experiment that is changed all the time; a change by itself is delivered at once. */
 const deliveryPauseMs = 200;
+/** During a burst positions are written this often; a process that dies delivers again what it delivered since. */
+const settleAfterMs = 2_000;
+
+/** The delivery of one experiment while it goes on. */
+interface DeliveryRun {
+  /** What was committed meanwhile; `read` where the store must be asked for it, null where nothing was. */
+  waiting: Fresh | "read" | null;
+}
 
 /** A function, because the compiler does not see that somebody else sets it during an `await`. */
-const isAskedAgain = (run: { readonly again: boolean }): boolean => run.again;
+const isAskedAgain = ({ waiting }: DeliveryRun): boolean => waiting !== null;
+
+const waitingWith = ({ waiting }: DeliveryRun, fresh: Fresh | null): Fresh | "read" => {
+  if (fresh === null || waiting === "read") return "read";
+  return waiting === null ? fresh : (joined(waiting, fresh) ?? "read");
+};
 
 /** Holds the process: what is still undelivered is to be delivered by it. */
 const pause = (ms: number): Promise<void> => new Promise((resolve) => void startTimer(resolve, ms, true));
@@ -165,6 +179,8 @@ interface Draft {
   readonly commit: Commit;
   readonly answer: CommandAnswer;
   readonly after: Loaded | null;
+  /** For whoever is told of it; null where they have to read it. */
+  readonly fresh: Fresh | null;
 }
 
 export const createGovernor = (options: GovernorOptions): Governor => {
@@ -185,17 +201,23 @@ export const createGovernor = (options: GovernorOptions): Governor => {
   let order = 0;
   const brakes = createBrakes();
 
-  /** Experiments whose delivery is under way, and whether something was committed meanwhile. */
-  const delivering = new Map<string, { again: boolean }>();
+  /** Experiments whose delivery is under way. */
+  const delivering = new Map<string, DeliveryRun>();
 
   /** A burst of commits is delivered in few runs, so that deliveries do not take the store from the commands. */
-  const deliverUntilDone = async (ref: ExperimentRef, to: Outbox, run: { again: boolean }): Promise<void> => {
+  const deliverUntilDone = async (ref: ExperimentRef, to: Outbox, run: DeliveryRun): Promise<void> => {
+    let settledAt = now();
     try {
       for (;;) {
-        run.again = false;
-        const at = await to.drain(ref);
+        const { waiting } = run;
+        run.waiting = null;
+        const at = await to.drain(ref, waiting === "read" || waiting === null ? undefined : waiting);
         if (at !== null) await wake?.(ref, at);
         await pause(deliveryPauseMs);
+        if (!isAskedAgain(run) || now() - settledAt >= settleAfterMs) {
+          await to.settle(ref);
+          settledAt = now();
+        }
         if (!isAskedAgain(run)) return;
       }
     } finally {
@@ -204,14 +226,14 @@ export const createGovernor = (options: GovernorOptions): Governor => {
   };
 
   /** Nobody waits for it, and what fails is reported. The alarm that was set before the commit knows of it as well. */
-  const deliver = (ref: ExperimentRef): void => {
+  const deliver = (ref: ExperimentRef, fresh: Fresh | null): void => {
     if (outbox === undefined) return;
     const running = delivering.get(refKey(ref));
     if (running !== undefined) {
-      running.again = true;
+      running.waiting = waitingWith(running, fresh);
       return;
     }
-    const run = { again: false };
+    const run: DeliveryRun = { waiting: fresh ?? "read" };
     delivering.set(refKey(ref), run);
     background(deliverUntilDone(ref, outbox, run).catch(report));
   };
@@ -323,9 +345,11 @@ export const createGovernor = (options: GovernorOptions): Governor => {
             expiresAt: new Date(evidence.now + receiptLifetimeMs).toISOString(),
           };
     const head = { seq: last.seq, hash: last.hash, at: last.at };
+    const known = new Map([...people, ...personal.map(({ ref, value }): [PersonalRef, string] => [ref, value])]);
     return {
       answer,
       after: snapshot === null ? null : { snapshot, head, receipt: null, actor: null, people },
+      fresh: outbox === undefined || snapshot === null ? null : freshOf(records, known, snapshot),
       commit: {
         expect: loaded?.head ?? "new",
         events: records,
@@ -338,7 +362,7 @@ export const createGovernor = (options: GovernorOptions): Governor => {
     };
   };
 
-  const write = async (errand: Errand, { commit, answer, after }: Draft): Promise<CommandAnswer | "again"> => {
+  const write = async (errand: Errand, { commit, answer, after, fresh }: Draft): Promise<CommandAnswer | "again"> => {
     const { key, request } = errand;
     const known = memory.get(key);
     // A brake that came between has made this commit stale: there is no need to ask the store.
@@ -356,11 +380,11 @@ export const createGovernor = (options: GovernorOptions): Governor => {
     if (outbox !== undefined && wake !== undefined) await wake(request.ref, now() + undeliveredAfterMs);
     const result = await store.commit(request.ref, commit).catch((error: unknown) => {
       // It may have been made all the same.
-      deliver(request.ref);
+      deliver(request.ref, null);
       throw error;
     });
     if (result.ok) {
-      deliver(request.ref);
+      deliver(request.ref, fresh);
       if (after !== null) memory.set(key, after);
       knownRules.note(key, commit.rules ?? []);
       if (errand.brake) brakes.note(key, (order += 1));
@@ -454,7 +478,8 @@ export const createGovernor = (options: GovernorOptions): Governor => {
         // What is remembered has the values, and another head.
         forget(key);
         if (!result.ok) continue;
-        deliver(request.ref);
+        // Nothing of the erased person is delivered from memory.
+        deliver(request.ref, null);
         await eraseAll(store, request.ref, refs);
         return refs.length;
       }

@@ -113,6 +113,13 @@ export const createPublishedRules = (options: PublishedRulesOptions): PublishedR
   let touched: Set<string> | undefined;
   let relisting: Promise<void> | undefined;
   let ringing = false;
+  /** When the alarm rings, as far as this process has set it. */
+  let armedFor: number | undefined;
+
+  const arm = async (at: number): Promise<void> => {
+    await storage.setAlarm(at);
+    armedFor = at;
+  };
 
   /** What is kept; undefined where nothing is. */
   const read = async (): Promise<Content | undefined> => {
@@ -162,6 +169,7 @@ export const createPublishedRules = (options: PublishedRulesOptions): PublishedR
       } catch (error) {
         // What was not written is not known either: it is told again, and must not pass for old news.
         content = undefined;
+        armedFor = undefined;
         throw error;
       }
     } while (rows.length > 0);
@@ -229,7 +237,10 @@ export const createPublishedRules = (options: PublishedRulesOptions): PublishedR
       const before = known.entries.get(experiment);
       if (before !== undefined && before.revision >= revision) return;
       // The alarm first, and no await between: a Durable Object writes both together.
-      const alarm = storage.setAlarm(nextWrite(known.state));
+      const at = nextWrite(known.state);
+      const isArmed = armedFor !== undefined && armedFor > now() && armedFor <= at;
+      const hasWork = write !== undefined || isListDue(known.state);
+      const alarm = isArmed || !hasWork ? undefined : arm(at);
       await Promise.all([alarm, keep(known, new Map([[experiment, { revision, rule }]]), {})]);
     },
 
@@ -237,26 +248,27 @@ export const createPublishedRules = (options: PublishedRulesOptions): PublishedR
       const known = await open(scope);
       if (known.state.listedAt === 0) {
         await relist(known);
-        await storage.setAlarm(nextWrite(known.state));
-      } else if (isListDue(known.state)) await storage.setAlarm(now());
+        await arm(nextWrite(known.state));
+      } else if (isListDue(known.state)) await arm(now());
       const { etag, text } = render(known);
       return { etag, text: tags.includes(etag) ? null : text };
     },
 
     async ring() {
+      armedFor = undefined;
       let known: Content | undefined;
       try {
         known = await read();
         if (known === undefined) return;
         if (ringing) {
-          await storage.setAlarm(now() + writeGapMs);
+          await arm(now() + writeGapMs);
           return;
         }
         ringing = true;
         try {
           if (isListDue(known.state)) await relist(known);
           const next = await writeNow(known);
-          if (next !== null) await storage.setAlarm(next);
+          if (next !== null) await arm(next);
         } finally {
           ringing = false;
         }
@@ -266,7 +278,7 @@ export const createPublishedRules = (options: PublishedRulesOptions): PublishedR
         if (known !== undefined) known.state = { ...known.state, failures };
         const next = now() + Math.min(coverMs, backoffMs(failures, random()));
         if (known !== undefined) onTrouble?.(known.state, failures, messageOf(error), next);
-        await storage.setAlarm(next);
+        await arm(next);
       }
     },
   };

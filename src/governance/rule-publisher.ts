@@ -39,12 +39,15 @@ export interface RulePublisherOptions {
   readonly publish: (ref: ExperimentRef, publication: Publication) => Promise<void>;
 }
 
-/** What is published is the present state, not that of the event: catching up is one publication, not a replay. */
+/**
+ * What is published is the present state, not that of the event: catching up is one publication, not a replay. A state
+ * that is older than what is published already is ignored there, by its revision.
+ */
 export const rulePublisher = ({ store, publish }: RulePublisherOptions): Subscriber => ({
   name: "rules",
   wants: ({ type }) => changesRules[type],
-  async deliver({ ref }) {
-    const loaded = await store.load(ref);
-    if (loaded !== null) await publish(ref, publicationOf(loaded.snapshot));
+  async deliver({ ref, snapshot }) {
+    const present = snapshot ?? (await store.load(ref))?.snapshot;
+    if (present !== undefined) await publish(ref, publicationOf(present));
   },
 });
