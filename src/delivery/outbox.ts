@@ -116,8 +116,7 @@ const pageReader = (store: OutboxOptions["store"], ref: ExperimentRef, fresh: Fr
   };
 };
 
-const isRightBefore = (position: number | undefined, { events }: Fresh): boolean =>
-  position === (events[0]?.seq ?? 0) - 1;
+const isRightBefore = (position: number, { events }: Fresh): boolean => position === (events[0]?.seq ?? 0) - 1;
 
 /** Batches of what is wanted, each with the seq up to which all is delivered once the batch is. */
 function* batchesOf(
@@ -224,7 +223,7 @@ export const createOutbox = (options: OutboxOptions): Outbox => {
           }
         }
         if (fresh === undefined) await store.advance(ref, subscriber.name, batch.upTo);
-        standing.note(ref, subscriber.name, batch.upTo, fresh === undefined);
+        standing.note(ref, subscriber.name, { seq: batch.upTo, isWritten: fresh === undefined });
         position = batch.upTo;
       }
       if (next !== null) continue;
@@ -233,6 +232,22 @@ export const createOutbox = (options: OutboxOptions): Outbox => {
       pages.forget();
     }
     return now();
+  };
+
+  /**
+   * Where what is handed over does not follow, another process may have delivered what lies between, or the store may
+   * have been set back: what is written decides, and what this process has not written yet.
+   */
+  const positionOf = async (
+    ref: ExperimentRef,
+    subscriber: string,
+    written: () => Promise<ReadonlyMap<string, number>>,
+    fresh: Fresh | undefined,
+  ): Promise<number> => {
+    const here = standing.get(ref, subscriber);
+    if (here !== undefined && fresh !== undefined && isRightBefore(here.seq, fresh)) return here.seq;
+    const stored = (await written()).get(subscriber) ?? 0;
+    return here === undefined || here.isWritten ? stored : Math.max(here.seq, stored);
   };
 
   const run = async (
@@ -244,10 +259,7 @@ export const createOutbox = (options: OutboxOptions): Outbox => {
     lane: Lane,
   ): Promise<number | null> => {
     try {
-      const here = standing.get(ref, subscriber.name) ?? 0;
-      // Another process may have delivered what lies between.
-      const isNext = fresh !== undefined && isRightBefore(here, fresh);
-      const from = isNext ? here : Math.max(here, (await written()).get(subscriber.name) ?? 0);
+      const from = await positionOf(ref, subscriber.name, written, fresh);
       const next = await deliverAll(ref, subscriber, from, pages, lane);
       const recovered = lane.failures > 0;
       lane.failures = 0;
@@ -276,7 +288,7 @@ export const createOutbox = (options: OutboxOptions): Outbox => {
     for (const { subscriber, seq } of standing.unwritten(ref)) {
       try {
         await store.advance(ref, subscriber, seq);
-        standing.note(ref, subscriber, seq, true);
+        standing.written(ref, subscriber, seq);
       } catch (error) {
         report(new Error(`the position of ${subscriber} in ${refKey(ref)}: ${messageOf(error)}`, { cause: error }));
       }

@@ -1,4 +1,4 @@
-/** Where subscribers stand, as this process knows it; some of it is not written down yet. */
+/** Where this process has brought subscribers to, and what of that is not written down yet. */
 import { type ExperimentRef, refKey } from "../scope.ts";
 
 interface Standing {
@@ -8,8 +8,10 @@ interface Standing {
 
 export interface KnownPositions {
   /** The seq up to which this process has delivered; undefined where it has not. */
-  get(ref: ExperimentRef, subscriber: string): number | undefined;
-  note(ref: ExperimentRef, subscriber: string, seq: number, isWritten: boolean): void;
+  get(ref: ExperimentRef, subscriber: string): Standing | undefined;
+  note(ref: ExperimentRef, subscriber: string, standing: Standing): void;
+  /** This position is written. One that was noted meanwhile is not. */
+  written(ref: ExperimentRef, subscriber: string, seq: number): void;
   unwritten(ref: ExperimentRef): readonly { readonly subscriber: string; readonly seq: number }[];
 }
 
@@ -17,24 +19,25 @@ export interface KnownPositions {
 const experimentsMax = 1_000;
 
 export const createKnownPositions = (): KnownPositions => {
-  const known = new Map<string, Map<string, Standing>>();
+  const experiments = new Map<string, Map<string, Standing>>();
   return {
-    get: (ref, subscriber) => known.get(refKey(ref))?.get(subscriber)?.seq,
-    note(ref, subscriber, seq, isWritten) {
+    get: (ref, subscriber) => experiments.get(refKey(ref))?.get(subscriber),
+    note(ref, subscriber, standing) {
       const key = refKey(ref);
-      const standing = known.get(key) ?? new Map<string, Standing>();
-      const before = standing.get(subscriber);
-      // What was delivered while an older position was being written is still to be written.
-      if (before !== undefined && before.seq > seq) return;
-      standing.set(subscriber, { seq, isWritten });
+      const subscribers = experiments.get(key) ?? new Map<string, Standing>();
+      subscribers.set(subscriber, standing);
       // The newest entry stands last, so the first one is the one to forget.
-      known.delete(key);
-      known.set(key, standing);
-      const oldest = known.keys().next();
-      if (known.size > experimentsMax && oldest.done !== true) known.delete(oldest.value);
+      experiments.delete(key);
+      experiments.set(key, subscribers);
+      const oldest = experiments.keys().next();
+      if (experiments.size > experimentsMax && oldest.done !== true) experiments.delete(oldest.value);
+    },
+    written(ref, subscriber, seq) {
+      const subscribers = experiments.get(refKey(ref));
+      if (subscribers?.get(subscriber)?.seq === seq) subscribers.set(subscriber, { seq, isWritten: true });
     },
     unwritten: (ref) =>
-      [...(known.get(refKey(ref)) ?? [])].flatMap(([subscriber, { seq, isWritten }]) =>
+      [...(experiments.get(refKey(ref)) ?? [])].flatMap(([subscriber, { seq, isWritten }]) =>
         isWritten ? [] : [{ subscriber, seq }],
       ),
   };

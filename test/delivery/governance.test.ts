@@ -1,6 +1,7 @@
 /** Governance with subscribers: nobody waits for a delivery, and no crash loses one. */
 import { expect, test } from "vitest";
 import { memoryStore } from "../../adapters/store/memory.ts";
+import type { Delivery } from "../../src/delivery/subscriber.ts";
 import { type By, createGovernance, type GovernanceOptions } from "../../src/governance/governance.ts";
 import type { GovernanceStore } from "../../src/governance/store.ts";
 import { startOfTime } from "../support/scenario.ts";
@@ -182,4 +183,37 @@ test("a burst of commits is delivered in few runs, and all of it", async () => {
   const { events } = await governance.history("checkout");
   expect(received.flat()).toEqual(events.map(({ seq }) => seq));
   expect(reads).toBeLessThan(20);
+});
+
+test("a delivery after a commit reads nothing, and says the same as the history; its position follows", async () => {
+  const store = memoryStore();
+  const reads: string[] = [];
+  const watched: GovernanceStore = {
+    ...store,
+    positions: (of) => {
+      reads.push("positions");
+      return store.positions(of);
+    },
+    history: (of, query) => {
+      reads.push("history");
+      return store.history(of, query);
+    },
+  };
+  const told: Delivery[] = [];
+  const { subscriber } = listener("a", (delivery) => Promise.resolve(void told.push(delivery)));
+  const background: Promise<unknown>[] = [];
+  const { governance } = setUp(watched, { subscribers: [subscriber], background: (work) => background.push(work) });
+  await governance.define("checkout", { variants }, author);
+  await Promise.all(background);
+  reads.length = 0;
+  await governance.submit("checkout", { reason: "as agreed" }, author);
+  await Promise.all(background);
+  expect(reads).toEqual([]);
+  const page = await store.history(ref, { after: 0, limit: 50 });
+  const last = told.at(-1);
+  expect(last?.events).toEqual(page.events.slice(-(last?.events.length ?? 0)));
+  for (const [of, value] of last?.people ?? []) expect(page.people.get(of)).toBe(value);
+  expect([...(last?.people.values() ?? [])]).toContain("as agreed");
+  expect(last?.snapshot).toEqual((await store.load(ref))?.snapshot);
+  expect((await store.positions(ref)).get("a")).toBe(page.events.length);
 });

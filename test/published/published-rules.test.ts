@@ -292,6 +292,34 @@ describe("writing", () => {
   });
 });
 
+describe("the alarm", () => {
+  test("is set once for a burst, and again for what comes after it has rung", async () => {
+    const rules = w.make();
+    await rules.read(defaultScope);
+    await w.settle(rules);
+    await rules.publish(defaultScope, at("a", 1));
+    const first = w.alarm();
+    await rules.publish(defaultScope, at("a", 2));
+    expect(w.alarm()).toBe(first);
+    await w.settle(rules);
+    await rules.publish(defaultScope, at("a", 3));
+    await w.settle(rules);
+    expect(w.versions()).toMatchObject({ a: 3 });
+  });
+
+  test("is not set where nothing is written and the list is recent: there would be nothing to do", async () => {
+    const rules = w.make({ write: undefined });
+    await rules.read(defaultScope);
+    await w.settle(rules);
+    await rules.publish(defaultScope, at("a", 1));
+    expect(w.alarm()).toBeNull();
+    expect((await rules.read(defaultScope)).text).toContain('"a"');
+    await w.settle(rules, 3_600_001);
+    await rules.publish(defaultScope, at("a", 2));
+    expect(w.alarm()).not.toBeNull();
+  });
+});
+
 describe("a crash at every await", () => {
   /** Every storage call and write of a publication and its alarm, in turn: dies there, before or after it took effect. */
   const cases = [1, 2, 3, 4, 5, 6, 7, 8].flatMap((call) =>
