@@ -1,5 +1,6 @@
 /** `proviso/openfeature`: a provider for `@openfeature/server-sdk`. Each flag is an experiment. */
-import { type JsonValue, OpenFeatureEventEmitter, type Provider, ProviderEvents } from "@openfeature/server-sdk";
+import type { JsonValue, Provider } from "@openfeature/server-sdk";
+import { createRulesEmitter, providerName } from "./emitter.ts";
 import { createProviderCore, type ProviderOptions } from "./provider.ts";
 
 export type { ProviderOptions } from "./provider.ts";
@@ -11,24 +12,10 @@ export type { ProviderOptions } from "./provider.ts";
  * await client.getBooleanValue("checkout-redesign", false, { targetingKey: "user-42", country: "US" });
  */
 export const provisoProvider = (options: ProviderOptions): Provider => {
-  const events = new OpenFeatureEventEmitter();
-  const core = createProviderCore(options, (event) => {
-    switch (event.type) {
-      case "PROVIDER_READY":
-        return events.emit(ProviderEvents.Ready, { message: event.message });
-      case "PROVIDER_STALE":
-        return events.emit(ProviderEvents.Stale, { message: event.message });
-      case "PROVIDER_CONFIGURATION_CHANGED":
-        return events.emit(ProviderEvents.ConfigurationChanged, {
-          message: event.message,
-          flagsChanged: [...event.flagsChanged],
-        });
-      default:
-        return event satisfies never;
-    }
-  });
+  const { events, tell } = createRulesEmitter();
+  const core = createProviderCore(options, tell);
   return {
-    metadata: { name: "proviso" },
+    metadata: { name: providerName },
     events,
     runsOn: "server",
     initialize: () => core.initialize(),

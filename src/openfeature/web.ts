@@ -1,5 +1,6 @@
 /** `proviso/openfeature/web`: a provider for `@openfeature/web-sdk`. Each flag is an experiment. */
-import { type JsonValue, OpenFeatureEventEmitter, type Provider, ProviderEvents } from "@openfeature/web-sdk";
+import type { JsonValue, Provider } from "@openfeature/web-sdk";
+import { createRulesEmitter, providerName } from "./emitter.ts";
 import { createProviderCore, type ProviderOptions } from "./provider.ts";
 
 export type { ProviderOptions } from "./provider.ts";
@@ -13,24 +14,10 @@ export type { ProviderOptions } from "./provider.ts";
  * OpenFeature.getClient().getBooleanValue("checkout-redesign", false);
  */
 export const provisoWebProvider = (options: ProviderOptions): Provider => {
-  const events = new OpenFeatureEventEmitter();
-  const core = createProviderCore(options, (event) => {
-    switch (event.type) {
-      case "PROVIDER_READY":
-        return events.emit(ProviderEvents.Ready, { message: event.message });
-      case "PROVIDER_STALE":
-        return events.emit(ProviderEvents.Stale, { message: event.message });
-      case "PROVIDER_CONFIGURATION_CHANGED":
-        return events.emit(ProviderEvents.ConfigurationChanged, {
-          message: event.message,
-          flagsChanged: [...event.flagsChanged],
-        });
-      default:
-        return event satisfies never;
-    }
-  });
+  const { events, tell } = createRulesEmitter();
+  const core = createProviderCore(options, tell);
   return {
-    metadata: { name: "proviso" },
+    metadata: { name: providerName },
     events,
     runsOn: "client",
     initialize: () => core.initialize(),
