@@ -89,3 +89,8 @@ export const describeOptions = (specs: Readonly<Record<string, OptionSpec>>): st
     .map(({ left, right }) => `  ${left.padEnd(width)}  ${right.replaceAll("\n", `\n${" ".repeat(width + 4)}`)}`)
     .join("\n");
 };
+
+/** For a command that takes options alone. @throws a usage failure that names what was given */
+export const refuseArguments = ({ positionals: [first] }: ParsedArguments, command: string, meant = ""): void => {
+  if (first !== undefined) throw usageFailure(`${command} takes no argument (${first})${meant}`);
+};

@@ -17,6 +17,9 @@ export const scopeOptions = {
   environment: { value: "NAME", help: "default: default" },
 } as const satisfies Readonly<Record<string, OptionSpec>>;
 
+/** For an argument where a command takes none. */
+export const namedByOption = "; an experiment is named by --experiment NAME";
+
 export const stateOption = {
   state: { value: "DIR", help: "where proviso dev keeps its data (default .proviso/state)" },
 } as const satisfies Readonly<Record<string, OptionSpec>>;

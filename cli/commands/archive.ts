@@ -3,10 +3,19 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { archivable, archiveLines, removeArchived } from "../../src/governance/retention.ts";
 import { verifyExport } from "../../src/governance/export/verify.ts";
+import { refuseArguments } from "../arguments.ts";
 import type { Command } from "../command.ts";
 import { namedFile } from "../dsl-file.ts";
 import { CliFailure, usageFailure } from "../failure.ts";
-import { chosen, linesOfFile, scopeOf, scopeOptions, stateDirectoryOf, stateOption } from "../histories.ts";
+import {
+  chosen,
+  linesOfFile,
+  namedByOption,
+  scopeOf,
+  scopeOptions,
+  stateDirectoryOf,
+  stateOption,
+} from "../histories.ts";
 import { openPlace } from "../places/open.ts";
 import { writeWhole } from "./export.ts";
 
@@ -29,7 +38,8 @@ removed.`,
   },
   async run(args, context) {
     const [from, before, out] = [args.value("from"), args.value("before"), args.value("out")];
-    if (from === undefined || before === undefined || out === undefined || args.positionals.length > 0)
+    refuseArguments(args, "archive", namedByOption);
+    if (from === undefined || before === undefined || out === undefined)
       throw usageFailure("say what, until when, and where to: --from FILE --before TIME --out DIR");
     const time = Date.parse(before);
     if (Number.isNaN(time)) throw usageFailure(`--before ${before} is no ISO 8601 time`);

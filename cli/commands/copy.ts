@@ -1,7 +1,16 @@
 /** `proviso copy`: histories from one store to another. */
+import { refuseArguments } from "../arguments.ts";
 import type { Command } from "../command.ts";
 import { messageOf, usageFailure } from "../failure.ts";
-import { chosen, createBar, scopeOf, scopeOptions, stateDirectoryOf, stateOption } from "../histories.ts";
+import {
+  chosen,
+  createBar,
+  namedByOption,
+  scopeOf,
+  scopeOptions,
+  stateDirectoryOf,
+  stateOption,
+} from "../histories.ts";
 import { openPlace } from "../places/open.ts";
 import type { Place } from "../places/place.ts";
 import type { Scope } from "../../src/scope.ts";
@@ -56,7 +65,8 @@ Exit code 0 when everything is in place, 1 when something is not.`,
   },
   async run(args, context) {
     const [fromWhere, toWhere] = [args.value("from"), args.value("to")];
-    if (fromWhere === undefined || toWhere === undefined || args.positionals.length > 0)
+    refuseArguments(args, "copy", namedByOption);
+    if (fromWhere === undefined || toWhere === undefined)
       throw usageFailure("say where from and where to: --from PLACE --to PLACE");
     const scope = scopeOf(args);
     const fromState = stateDirectoryOf(args);

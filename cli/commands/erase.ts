@@ -1,4 +1,5 @@
 /** `proviso erase`: what is personal of somebody, out of every history of a scope. */
+import { refuseArguments } from "../arguments.ts";
 import type { Command } from "../command.ts";
 import { usageFailure } from "../failure.ts";
 import { scopeOf, scopeOptions, stateDirectoryOf, stateOption } from "../histories.ts";
@@ -23,8 +24,8 @@ Exports and archives that were made before still hold what was erased.`,
   },
   async run(args, context) {
     const [from, actor] = [args.value("from"), args.value("actor")];
-    if (from === undefined || actor === undefined || args.positionals.length > 0)
-      throw usageFailure("say where and who: --from PLACE --actor ID");
+    refuseArguments(args, "erase");
+    if (from === undefined || actor === undefined) throw usageFailure("say where and who: --from PLACE --actor ID");
     const scope = scopeOf(args);
     const { place } = await openPlace(from, context, { stateDirectory: stateDirectoryOf(args) });
     try {

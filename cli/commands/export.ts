@@ -4,10 +4,19 @@ import { mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { refuseArguments } from "../arguments.ts";
 import type { Command } from "../command.ts";
 import { namedFile } from "../dsl-file.ts";
 import { CliFailure, usageFailure } from "../failure.ts";
-import { chosen, createBar, scopeOf, scopeOptions, stateDirectoryOf, stateOption } from "../histories.ts";
+import {
+  chosen,
+  createBar,
+  namedByOption,
+  scopeOf,
+  scopeOptions,
+  stateDirectoryOf,
+  stateOption,
+} from "../histories.ts";
 import { openPlace } from "../places/open.ts";
 
 /** A file that is there is whole: it is written beside and put in place at the end. */
@@ -38,7 +47,8 @@ names a signing key signs what it gives. The files hold personal values.`,
   },
   async run(args, context) {
     const from = args.value("from");
-    if (from === undefined || args.positionals.length > 0) throw usageFailure("say where from: --from PLACE");
+    refuseArguments(args, "export", namedByOption);
+    if (from === undefined) throw usageFailure("say where from: --from PLACE");
     const out = args.value("out");
     const scope = scopeOf(args);
     const { place } = await openPlace(from, context, { stateDirectory: stateDirectoryOf(args), signing: true });

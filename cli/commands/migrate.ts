@@ -5,10 +5,11 @@ import type { Migration } from "../../adapters/store/migrate.ts";
 import { migratePostgres } from "../../adapters/store/postgres-migrate.ts";
 import { postgresStore } from "../../adapters/store/postgres.ts";
 import type { Persistence } from "../../src/config/persistence.ts";
+import { refuseArguments } from "../arguments.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { explain, findDsl, judgeDsl, namedFile, readDsl } from "../dsl-file.ts";
 import { migrateEmbedded } from "../embedded.ts";
-import { CliFailure, messageOf, usageFailure } from "../failure.ts";
+import { CliFailure, messageOf } from "../failure.ts";
 import { packageRoot } from "../package-root.ts";
 import { openPostgresClient } from "../places/postgres-client.ts";
 import { withoutSecrets } from "../places/reachable.ts";
@@ -106,8 +107,7 @@ takes them from wrangler. Durable Objects are brought up at their first use.`,
     postgres: { value: "NAME", help: "the variable that holds the address of a Postgres database" },
   },
   async run(args, context) {
-    const [extra] = args.positionals;
-    if (extra !== undefined) throw usageFailure(`migrate takes no argument (${extra})`);
+    refuseArguments(args, "migrate");
     const file = findDsl(context);
     const text = await readDsl(file);
     const result = judgeDsl(file, text, context.environment);

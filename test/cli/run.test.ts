@@ -82,6 +82,8 @@ describe("wrong calls are refused with exit code 2", () => {
     ["validate a.yaml b.yaml", "name one file"],
     ["validate --jsno a.yaml", "unknown option --jsno; did you mean --json?"],
     ["dev good.yaml", "dev takes no argument (good.yaml); the DSL is PROVISO_CONFIG=good.yaml"],
+    ["export --from x checkout", "export takes no argument (checkout); an experiment is named by --experiment NAME"],
+    ["copy --from x --to y checkout", "copy takes no argument (checkout)"],
     ["replay rows.csv", "replay needs --experiment NAME"],
     ["replay rows.xls --experiment e --subject userid --variant version", "the name must end in .csv"],
     [
