@@ -8,6 +8,7 @@ import { type DecodedMessage, readMessage, type Sender } from "../src/events/mes
 import { parseEvent } from "../src/events/validate.ts";
 import { type BatchBuilder, batchBuilder, refOfEvent } from "../src/ledger/batch.ts";
 import { limits } from "../src/limits.ts";
+import { messageOf } from "../src/message-of.ts";
 import { type ExperimentRef, refKey } from "../src/scope.ts";
 import { type DeadLetter, deadLettersOf, type DeadLetterQueue, sendDeadLetters } from "./dead-letters.ts";
 import { horizonMs, type RecordBatch, type RecordReport } from "./ledger.ts";
@@ -130,8 +131,6 @@ const read = ({ body }: QueueMessage): DecodedMessage => {
   if (message.events.length <= limits.batchEvents) return message;
   throw new TypeError(`queue message: at most ${limits.batchEvents} events, not ${message.events.length}`);
 };
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** The events of these messages that a ledger refused. Seldom needed, so read from the messages again. */
 const refusedLetters = ({ ref, sources }: Delivery, { refused }: RecordReport): readonly Letter[] => {

@@ -1,6 +1,7 @@
 /** How the consumer's sinks do, in the log and on the board that `GET /health` reads. */
 import type { DeliveryTrouble } from "../src/delivery/outbox.ts";
 import { SinkError } from "../src/events/sink-error.ts";
+import { messageOf } from "../src/message-of.ts";
 import type { FeedReport } from "./sinks.ts";
 
 export interface SinkWatchOptions {
@@ -14,8 +15,6 @@ export interface SinkWatchOptions {
 const everywhere = { tenant: "", environment: "", experiment: "" };
 /** A sink that has failed is in trouble until it says otherwise, or has said nothing for so long. */
 const quietMs = 60_000;
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** Failures in a row are counted; the first success after one takes the sink from the board. */
 export const sinkWatch = ({ note, report, now }: SinkWatchOptions): ((fed: FeedReport) => void) => {

@@ -25,6 +25,7 @@ import type {
   Snapshot,
 } from "./store.ts";
 import { limits } from "../limits.ts";
+import { messageOf } from "../message-of.ts";
 import { type ExperimentRef, refKey, scopeKey } from "../scope.ts";
 
 /** `behind`: it goes on from its head at the next opportunity. `refused`: it cannot, and is left alone. */
@@ -71,8 +72,6 @@ const knownMax = 10_000;
 
 /** The time of the last event. */
 const atOf = ({ head, snapshot }: Loaded): string => head.at ?? snapshot.state.updatedAt;
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** Nothing that time heals: somebody must look. */
 const refusal = (message: string): ProvisoError => new ProvisoError("internal", message, { refused: true });

@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { findUnstorable } from "../canonical.ts";
 import { type LocatedMessage, ProvisoError } from "../errors.ts";
 import { limits } from "../limits.ts";
+import { messageOf } from "../message-of.ts";
 
 /**
  * The body's text, read chunk by chunk so that a body without a length, or with a false one, cannot fill the memory.
@@ -41,10 +42,9 @@ export const parseJson = (text: string): unknown => {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
     throw new ProvisoError(
       "invalid-request",
-      `the body is not JSON: ${reason}`,
+      `the body is not JSON: ${messageOf(cause)}`,
       { errors: [{ path: "", message: "JSON" }] },
       { cause },
     );

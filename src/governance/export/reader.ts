@@ -5,6 +5,7 @@
 import * as v from "valibot";
 import { canonicalJson, findUnstorable, sha256Hex } from "../../canonical.ts";
 import { limits } from "../../limits.ts";
+import { messageOf } from "../../message-of.ts";
 import type { ExperimentRef } from "../../scope.ts";
 import { createVerifier } from "../chain.ts";
 import { actorsIn, referencesIn, rulesIn } from "../event-references.ts";
@@ -97,8 +98,6 @@ export const namedByState = (state: ExperimentState): readonly Named[] =>
 
 /** A key for a set: digests of rules and references are both 64 hex digits. */
 export const namedKey = ({ what, ref }: Pick<Named, "what" | "ref">): string => `${what} ${ref}`;
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** A line and an event put a few levels around what a request may hold. */
 const lineDepth = 17;
