@@ -5,6 +5,7 @@
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
+import { isObject } from "../evaluation/guards.ts";
 import type { EnvelopeInput } from "../events/envelope.ts";
 import type { EventSink } from "../events/sink.ts";
 
@@ -36,9 +37,6 @@ const openRoots = ["/payload/attributes", "/payload/data", "/payload/message", "
 const containers = ["/payload/attributes", "/payload/data", "/metadata"];
 
 const shortestKey = 16;
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 const tokensOf = (pointer: string): readonly string[] => {
   const inside = openRoots.some((root) => pointer === root || pointer.startsWith(`${root}/`));

@@ -1,11 +1,9 @@
 /** The answer of `GET /{name}/results`, as far as people are shown it: read from a server or from a file that was kept. */
 import * as v from "valibot";
+import { isObject } from "../evaluation/guards.ts";
 import { declaredKinds } from "../experiment.ts";
 import { changesAfterStart } from "../governance/frozen-plan.ts";
 import { lifecycleStates } from "../lifecycle.ts";
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** By name. Not a record: valibot drops `constructor` and `prototype` from those, and a variant may be called so. */
 const dictionary = <Value>(schema: v.GenericSchema<unknown, Value>) =>

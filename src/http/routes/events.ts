@@ -2,6 +2,7 @@
 import { Hono } from "hono";
 import * as v from "valibot";
 import { type LocatedMessage, ProvisoError } from "../../errors.ts";
+import { isObject } from "../../evaluation/guards.ts";
 import { isCloudEvent, readCloudEvent } from "../../events/cloud-event.ts";
 import { type EnvelopeInput, EnvelopeSchema, type EnvelopeType } from "../../events/envelope.ts";
 import { encodeEvent, type EncodedEvent, packMessages, type Sender } from "../../events/message.ts";
@@ -19,9 +20,6 @@ import { count } from "../openapi/schemas.ts";
 /** One call to a Cloudflare Queue takes 100 messages and 256 KB, of which some goes to metadata. */
 const callMessages = 100;
 const callBytes = 250_000;
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** `{ events: […] }`, a bare list, or one event. */
 const batchOf = (body: unknown): readonly unknown[] => {
