@@ -40,6 +40,12 @@ const InstantOrDaySchema = v.union(
   "a day such as 2026-12-15, or a time with its zone",
 );
 
+const dayMs = 86_400_000;
+
+/** When a time comes, or a day is over, in ms since 1970. */
+export const instantOrDayEnd = (text: string): number =>
+  Date.parse(text) + (text.length === "2026-12-15".length ? dayMs : 0);
+
 /** What an outcome event carries. A duration is a number of milliseconds. */
 export const metricKinds = ["binary", "count", "continuous", "duration"] as const;
 export type MetricKind = (typeof metricKinds)[number];

@@ -1,6 +1,6 @@
 /** Whether shipping a variant rests on a fixed-horizon p value that was read too early. Pure. */
 import { plannedShares } from "../evaluation/allocation.ts";
-import { controlOf, type MetricKind } from "../experiment.ts";
+import { controlOf, instantOrDayEnd, type MetricKind } from "../experiment.ts";
 import { planInForce } from "../governance/frozen-plan.ts";
 import type { ExperimentState } from "../governance/state.ts";
 import { sequencesOf, sequenceOptionsOf } from "./auto-stop.ts";
@@ -8,11 +8,6 @@ import type { LedgerCounts } from "./counts.ts";
 import { type EarlyReading, fixedHorizonOf, peekingWarning, type Signal } from "./crossings.ts";
 import { earlierPlansOf, livePlan } from "./plan.ts";
 import { results } from "./results.ts";
-
-const dayMs = 86_400_000;
-
-/** A planned end in ms since 1970; a day ends when it is over, in UTC. */
-const endOf = (text: string): number => Date.parse(text) + (text.length === "2026-12-15".length ? dayMs : 0);
 
 /** The warning that goes with doing something in favour of these variants. */
 const warningOf = (
@@ -60,7 +55,7 @@ const warningOf = (
     now,
     ...(state.servingSince === null ? {} : { start: Date.parse(state.servingSince) }),
     ...(plan?.sample === undefined ? {} : { plannedSample: plan.sample }),
-    ...(end === undefined ? {} : { end: endOf(end) }),
+    ...(end === undefined ? {} : { end: instantOrDayEnd(end) }),
   });
   return peekingWarning(claim, horizon, readings, plan?.alpha);
 };

@@ -1,5 +1,5 @@
 /** From counts to results: both sample ratio tests, each arm against control, and the signals that follow. Pure. */
-import type { AnalysisPlan, DeclaredMetric, MetricKind } from "../experiment.ts";
+import { type AnalysisPlan, type DeclaredMetric, instantOrDayEnd, type MetricKind } from "../experiment.ts";
 import type { AfterStart, ChangeAfterStart } from "../governance/frozen-plan.ts";
 import { chiSquareSampleRatio } from "../science/chi-square-srm.ts";
 import { analyse, type MetricAnalysis, type PartialOutcome } from "./analysis.ts";
@@ -137,10 +137,6 @@ const withheldFrom = (outcome: MetricAnalysis, reason: string): MetricAnalysis =
 
 const marksOf = (afterStart: ChangeAfterStart | undefined) => (afterStart === undefined ? {} : { afterStart });
 
-/** A planned end is a time, or a day that is meant as a whole. */
-const endOf = (end: string | undefined): number | undefined =>
-  end === undefined ? undefined : end.includes("T") ? Date.parse(end) : Date.parse(end) + 24 * 3_600_000;
-
 /**
  * Results of one experiment from what its ledger counted. Sample ratios are tested within each epoch and contrasts
  * are combined over epochs (`science/stratified.ts`). Only the sequential test raises a signal; whatever cannot be
@@ -181,7 +177,6 @@ export const results = (input: ResultsInput): Results => {
   });
   const marked = (part: keyof AfterStart) => Object.fromEntries(input.afterStart?.[part] ?? []);
   const dimensionMarks: AfterStart["dimensions"] = input.afterStart?.dimensions ?? new Map();
-  const end = endOf(plan?.end);
   return {
     subjects,
     repeats: counts.repeats,
@@ -193,7 +188,7 @@ export const results = (input: ResultsInput): Results => {
       subjects: all,
       now: now ?? 0,
       ...(plan?.sample === undefined ? {} : { plannedSample: plan.sample }),
-      ...(end === undefined ? {} : { end }),
+      ...(plan?.end === undefined ? {} : { end: instantOrDayEnd(plan.end) }),
       ...(start === undefined ? {} : { start }),
     }),
     outcomes:

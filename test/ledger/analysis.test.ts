@@ -473,5 +473,11 @@ describe("what may be believed", () => {
       status: "final",
       fraction: 1,
     });
+    // A time with its zone, as a configuration may write it, too: it is no day that is over at its end.
+    const spaced = { alpha: 0.05, end: "2026-11-11 00:00:00Z" };
+    expect(judged(counts, { plan: spaced, start, now: start + 10 * day }).fixedHorizon).toEqual({
+      status: "final",
+      fraction: 1,
+    });
   });
 });
