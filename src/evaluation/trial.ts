@@ -52,7 +52,14 @@ function attempt(call: () => unknown, recover: (error: unknown) => unknown): unk
   return result instanceof Promise ? result.catch(recover) : result;
 }
 
-const sameServing = (left: Assignment, right: Assignment): boolean =>
+/** A misspelt key would otherwise be an experiment that compares control with control, and nobody knows. */
+export const notImplemented = (variant: string): Error => {
+  const error = new Error(`no implementation for variant ${JSON.stringify(variant)}`);
+  error.name = "VariantNotImplemented";
+  return error;
+};
+
+export const sameServing = (left: Assignment, right: Assignment): boolean =>
   left.variant === right.variant && left.epoch === right.epoch && left.version === right.version;
 
 /**
@@ -85,10 +92,7 @@ export const createTrial = <A extends readonly unknown[], R>(
         }
         const implementation = byKey.get(assignment.variant) ?? (assignment.control ? control : undefined);
         if (implementation === undefined) {
-          // A misspelt key would otherwise be an experiment that compares control with control, and nobody knows.
-          const missing = new Error(`no implementation for variant ${JSON.stringify(assignment.variant)}`);
-          missing.name = "VariantNotImplemented";
-          failed(assignment, subjectId, missing, "control");
+          failed(assignment, subjectId, notImplemented(assignment.variant), "control");
           return control(...args);
         }
         return attempt(

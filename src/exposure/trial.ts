@@ -5,7 +5,7 @@
  */
 import type { Assignment } from "../evaluation/assign.ts";
 import type { Attributes } from "../evaluation/targeting.ts";
-import type { TrialDependencies } from "../evaluation/trial.ts";
+import { notImplemented, sameServing, type TrialDependencies } from "../evaluation/trial.ts";
 import type { EventBody } from "../events/exposure.ts";
 import type { StartTimer } from "../events/timer.ts";
 import { guarded } from "./guard.ts";
@@ -66,15 +66,6 @@ const isObject = (value: unknown): value is object =>
 
 const noShadows: ShadowCounts = { same: 0, different: 0, failed: 0, late: 0, skipped: 0 };
 
-const notImplemented = (variant: string, what = ""): Error => {
-  const error = new Error(`no implementation${what} for variant ${JSON.stringify(variant)}`);
-  error.name = "VariantNotImplemented";
-  return error;
-};
-
-const sameServing = (left: Assignment, right: Assignment): boolean =>
-  left.variant === right.variant && left.epoch === right.epoch && left.version === right.version;
-
 /** How a use of an implementation is made; undefined when the implementation has nothing of that name. */
 type Use = (implementation: object) => (() => unknown) | undefined;
 
@@ -134,7 +125,6 @@ export function createFullTrial(
     const run = implementation === undefined ? undefined : use(implementation);
     if (run === undefined) {
       if (assignment.control) throw new TypeError(`trial of ${experiment}: control has nothing of that name`);
-      // A misspelt key would otherwise be an experiment that compares control with control, and nobody knows.
       failed(assignment, subjectId, notImplemented(assignment.variant), "control");
       const instead = use(control);
       if (instead === undefined) throw notImplemented(assignment.variant);
