@@ -37,7 +37,7 @@ interface Place {
   readonly depth: number;
 }
 
-/** Put together only for what was found: every commit and every body is walked, and next to none has anything. */
+/** JSON Pointer of a place. Built for what is refused alone: the walk carries none, since nearly all it walks passes. */
 const pathOf = (place: Place): string => {
   let path = "";
   for (let at = place; at.parent !== null; at = at.parent) path = pointerToken(at.key) + path;
