@@ -5,9 +5,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { memoryStore } from "../../adapters/store/memory.ts";
 import { migratePostgres } from "../../adapters/store/postgres-migrate.ts";
-import { CliFailure } from "../../cli/failure.ts";
-import { run } from "../../cli/run.ts";
 import { exportExperiment } from "../../src/governance/export/export.ts";
+import { runProcess, type Said } from "../support/cli.ts";
 import { collect, lived } from "../support/lived.ts";
 import { postgresMigrations } from "../support/postgres/migrations.ts";
 import { freePort, missingPostgres, type PostgresServer, startPostgres } from "../support/postgres/server.ts";
@@ -42,22 +41,8 @@ afterAll(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
-const proviso = async (line: string, environment: Record<string, string> = {}) => {
-  let [out, err] = ["", ""];
-  const code = await run(line.split(" "), {
-    environment,
-    directory,
-    signal: new AbortController().signal,
-    out: (text) => void (out += text),
-    err: (text) => void (err += text),
-    terminal: { outColumns: undefined, errColumns: undefined, color: false, unicode: true },
-  }).catch((error: unknown) => {
-    // As the process does with what its command could not help.
-    err += error instanceof Error ? error.message : String(error);
-    return error instanceof CliFailure ? error.exitCode : 1;
-  });
-  return { code, out, err };
-};
+const proviso = (line: string, environment: Record<string, string> = {}): Promise<Said> =>
+  runProcess(line.split(" "), { environment, directory });
 
 /** A DSL file with this store. */
 const dsl = async (name: string, persistence: string): Promise<string> => {

@@ -6,11 +6,10 @@ import { serve } from "@hono/node-server";
 import * as v from "valibot";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { memoryStore } from "../../adapters/store/memory.ts";
-import { run } from "../../cli/run.ts";
-import { CliFailure } from "../../cli/failure.ts";
 import { exportExperiment } from "../../src/governance/export/export.ts";
 import type { GovernanceStore } from "../../src/governance/store.ts";
 import { createApi } from "../support/api.ts";
+import { runProcess, type Said } from "../support/cli.ts";
 import { missingPostgres, startEmbedded, startPostgres } from "../support/postgres/server.ts";
 import { openWorld } from "../support/postgres/store.ts";
 import { collect, lived } from "../support/lived.ts";
@@ -23,28 +22,8 @@ let store: GovernanceStore;
 let url = "";
 let closeServer = (): Promise<void> => Promise.resolve();
 
-interface Said {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-const proviso = async (args: readonly string[], environment: Record<string, string> = {}): Promise<Said> => {
-  let [out, err] = ["", ""];
-  const code = await run(args, {
-    environment,
-    directory,
-    signal: new AbortController().signal,
-    out: (text) => void (out += text),
-    err: (text) => void (err += text),
-    terminal: { outColumns: undefined, errColumns: undefined, color: false, unicode: true },
-  }).catch((error: unknown) => {
-    // As the process does with what its command could not help.
-    err += error instanceof Error ? error.message : String(error);
-    return error instanceof CliFailure ? error.exitCode : 1;
-  });
-  return { code, out, err };
-};
+const proviso = (args: readonly string[], environment: Record<string, string> = {}): Promise<Said> =>
+  runProcess(args, { environment, directory });
 
 const serveOn = async (served: GovernanceStore): Promise<{ url: string; close: () => Promise<void> }> => {
   const { app } = createApi({}, { store: served });

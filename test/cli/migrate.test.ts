@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { migrate } from "../../adapters/store/migrate.ts";
 import { sqliteMigrations } from "../../adapters/store/sqlite-migrations.ts";
 import { bindings } from "../../cli/embedded.ts";
-import { run } from "../../cli/run.ts";
+import { runCommand, type Said } from "../support/cli.ts";
 
 let directory: string;
 beforeAll(async () => {
@@ -17,18 +17,11 @@ beforeAll(async () => {
 });
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
-const command = async (line: string, config: string) => {
-  let [out, err] = ["", ""];
-  const code = await run(["migrate", ...line.split(" ").filter((word) => word !== "")], {
+const command = (line: string, config: string): Promise<Said> =>
+  runCommand(["migrate", ...line.split(" ").filter((word) => word !== "")], {
     environment: { PROVISO_CONFIG: config },
     directory,
-    signal: new AbortController().signal,
-    out: (text) => (out += text),
-    err: (text) => (err += text),
-    terminal: { outColumns: undefined, errColumns: undefined, color: false, unicode: true },
   });
-  return { code, out, err };
-};
 
 /** The database where `proviso dev` keeps it. */
 const inDatabase = async <Value>(

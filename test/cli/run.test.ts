@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { CommandContext } from "../../cli/command.ts";
 import { CliFailure } from "../../cli/failure.ts";
-import { run } from "../../cli/run.ts";
+import { runCommand, type Said } from "../support/cli.ts";
 
 let directory: string;
 beforeAll(async () => {
@@ -18,22 +18,8 @@ beforeAll(async () => {
 });
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
-const command = async (
-  line: string,
-  changes: Partial<CommandContext> = {},
-): Promise<{ readonly code: number; readonly out: string; readonly err: string }> => {
-  let [out, err] = ["", ""];
-  const code = await run(line === "" ? [] : line.split(" "), {
-    environment: {},
-    directory,
-    signal: new AbortController().signal,
-    out: (text) => (out += text),
-    err: (text) => (err += text),
-    terminal: { outColumns: undefined, errColumns: undefined, color: false, unicode: true },
-    ...changes,
-  });
-  return { code, out, err };
-};
+const command = (line: string, changes: Partial<CommandContext> = {}): Promise<Said> =>
+  runCommand(line === "" ? [] : line.split(" "), { directory, ...changes });
 
 const failureOf = async (line: string, changes: Partial<CommandContext> = {}): Promise<CliFailure> => {
   try {

@@ -7,6 +7,7 @@ import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { loadDsl } from "../../src/config/index.ts";
+import { runCommand } from "../support/cli.ts";
 
 const page = await readFile("docs/history.md", "utf8");
 const blocks = (language: string): readonly string[] =>
@@ -44,21 +45,12 @@ test("the configuration loads without a warning", () => {
 });
 
 test("the commands are those that there are", async () => {
-  const { run } = await import("../../cli/run.ts");
   const [text = ""] = blocks("sh");
   const named = [...text.matchAll(/npx proviso (\w+)/g)].map(([, name = ""]) => name);
   expect(named.length).toBeGreaterThan(5);
   for (const name of named) {
-    let out = "";
-    const context = {
-      environment: {},
-      directory: ".",
-      signal: new AbortController().signal,
-      out: (written: string) => void (out += written),
-      err: () => undefined,
-      terminal: { outColumns: undefined, errColumns: undefined, color: false, unicode: true },
-    };
-    expect(await run([name, "--help"], context)).toBe(0);
+    const { code, out } = await runCommand([name, "--help"]);
+    expect(code).toBe(0);
     const line = text.split("\n").find((one) => one.startsWith(`npx proviso ${name}`)) ?? "";
     for (const [, option = ""] of line.matchAll(/ (--[a-z-]+)/g)) expect(out).toContain(option);
   }

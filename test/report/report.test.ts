@@ -4,13 +4,13 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { run } from "../../cli/run.ts";
 import { emptyCounts, emptySlice } from "../../src/ledger/counts.ts";
 import { escapeMarkdown, markdownReport } from "../../src/report/markdown.ts";
 import { plotsOf } from "../../src/report/plots.ts";
 import { readResultsDocument, type ResultsDocument } from "../../src/report/results.ts";
 import { textReport } from "../../src/report/text-report.ts";
 import { configuration, createApi } from "../support/api.ts";
+import { runCommand, type Said } from "../support/cli.ts";
 import { savedResults } from "./results-fixture.ts";
 
 const resultsOf = (document: unknown): ResultsDocument => {
@@ -165,18 +165,12 @@ describe("proviso report", () => {
     await rm(directory, { recursive: true });
   });
 
-  const report = async (...args: readonly string[]) => {
-    let [out, err] = ["", ""];
-    const code = await run(["report", ...args], {
+  const report = (...args: readonly string[]): Promise<Said> =>
+    runCommand(["report", ...args], {
       environment: { PROVISO_TOKEN: "secret" },
       directory,
-      signal: new AbortController().signal,
-      out: (text) => void (out += text),
-      err: (text) => void (err += text),
       terminal: { outColumns: 100, errColumns: 100, color: false, unicode: true },
     });
-    return { code, out, err };
-  };
 
   test("given a file and a server with the same answer, then it says the same of both", async () => {
     const expected = textReport(resultsOf(savedResults()), { columns: 100, unicode: true });
