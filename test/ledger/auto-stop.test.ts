@@ -2,12 +2,13 @@ import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { ConfigurationSchema, type ConfigurationInput } from "../../src/experiment.ts";
 import { autoStopName, autoStopReadings } from "../../src/ledger/auto-stop.ts";
-import { emptyCounts, type LedgerCounts } from "../../src/ledger/counts.ts";
+import type { LedgerCounts } from "../../src/ledger/counts.ts";
 import { groundOf } from "../../src/ledger/ground.ts";
 import { livePlan } from "../../src/ledger/plan.ts";
 import { sampleRatioOf } from "../../src/ledger/sample-ratio.ts";
 import { publishingWarning, shippingWarning } from "../../src/ledger/peeking.ts";
 import { scenario, startOfTime } from "../support/scenario.ts";
+import { purchases } from "./purchases.ts";
 
 const metrics: NonNullable<ConfigurationInput["metrics"]> = [
   { name: "purchase", kind: "binary", goal: "increase", primary: true },
@@ -21,26 +22,9 @@ const running = (autoStop: ConfigurationInput["autoStop"]) =>
     .moves("Running")
     .state();
 
-/** Subjects and purchases of control and treatment, and what the sequential test of the ratio has come to. */
-const counted = (arms: Readonly<Record<string, readonly [number, number]>>, pValue = 1): LedgerCounts => ({
-  ...emptyCounts,
-  arms: Object.entries(arms).map(([variant, [subjects]]) => ({ variant, epoch: 0, subjects })),
-  metrics: [
-    {
-      metric: "purchase",
-      kind: "binary",
-      unexposed: 0,
-      arms: Object.entries(arms).map(([variant, [, sum]]) => ({
-        variant,
-        epoch: 0,
-        observed: sum,
-        sum: String(sum),
-        sumOfSquares: String(sum),
-      })),
-    },
-  ],
-  checkpointLooks: [{ epoch: 0, looks: 3, logBayesFactor: -Math.log(pValue), pValue }],
-});
+/** What the sequential test of the ratio has come to with that. */
+const counted = (arms: Parameters<typeof purchases>[0], pValue = 1): LedgerCounts =>
+  purchases(arms, { checkpointLooks: [{ epoch: 0, looks: 3, logBayesFactor: -Math.log(pValue), pValue }] });
 
 const readingsOf = (autoStop: ConfigurationInput["autoStop"], counts: LedgerCounts) => {
   const state = running(autoStop);

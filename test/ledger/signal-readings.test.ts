@@ -1,9 +1,10 @@
 /** Which signals hold for which counts. */
 import { describe, expect, test } from "vitest";
 import type { ConfigurationInput } from "../../src/experiment.ts";
-import { emptyCounts, type LedgerCounts } from "../../src/ledger/counts.ts";
+import type { LedgerCounts } from "../../src/ledger/counts.ts";
 import { signalsOf } from "../../src/ledger/signal-readings.ts";
 import { person, scenario, type Scenario } from "../support/scenario.ts";
+import { purchases } from "./purchases.ts";
 
 const purchase = { name: "purchase", kind: "binary", goal: "increase", primary: true } as const;
 const content: Partial<ConfigurationInput> = {
@@ -14,29 +15,6 @@ const content: Partial<ConfigurationInput> = {
 const started = (changes: Partial<ConfigurationInput> = content): Scenario =>
   scenario().writes(changes).moves("PendingApproval").moves("Approved").moves("Running");
 
-const counted = (
-  arms: Readonly<Record<string, readonly [number, number]>>,
-  more: Partial<LedgerCounts> = {},
-): LedgerCounts => ({
-  ...emptyCounts,
-  arms: Object.entries(arms).map(([variant, [subjects]]) => ({ variant, epoch: 0, subjects })),
-  metrics: [
-    {
-      metric: "purchase",
-      kind: "binary",
-      unexposed: 0,
-      arms: Object.entries(arms).map(([variant, [, sum]]) => ({
-        variant,
-        epoch: 0,
-        observed: sum,
-        sum: String(sum),
-        sumOfSquares: String(sum),
-      })),
-    },
-  ],
-  checkpointLooks: [{ epoch: 0, looks: 3, logBayesFactor: 0, pValue: 1 }],
-  ...more,
-});
 const typesOf = (scene: Scenario, counts: LedgerCounts) =>
   signalsOf(scene.state(), counts).map(({ signalType }) => signalType);
 
@@ -47,11 +25,11 @@ const mismatch = { checkpointLooks: [{ epoch: 0, looks: 3, logBayesFactor: 14, p
 
 describe("given a running experiment with a plan", () => {
   test.for([
-    ["few subjects", counted(small), []],
-    ["the planned sample and the power that it gives", counted(large), ["MinimumSampleReached", "PowerThresholdMet"]],
-    ["an effect besides", counted(better), ["SequentialCheckpoint", "MinimumSampleReached", "PowerThresholdMet"]],
-    ["a mismatch: nothing of an effect", counted(better, mismatch), ["SampleRatioMismatch", "MinimumSampleReached"]],
-    ["many who crossed", counted(small, { crossovers: 20 }), ["CrossoverRate"]],
+    ["few subjects", purchases(small), []],
+    ["the planned sample and the power that it gives", purchases(large), ["MinimumSampleReached", "PowerThresholdMet"]],
+    ["an effect besides", purchases(better), ["SequentialCheckpoint", "MinimumSampleReached", "PowerThresholdMet"]],
+    ["a mismatch: nothing of an effect", purchases(better, mismatch), ["SampleRatioMismatch", "MinimumSampleReached"]],
+    ["many who crossed", purchases(small, { crossovers: 20 }), ["CrossoverRate"]],
   ] as const)("when there are %s", ([, counts, expected]) => {
     expect(typesOf(started(), counts)).toEqual(expected);
   });
@@ -59,21 +37,21 @@ describe("given a running experiment with a plan", () => {
   test("power is of the declared effect, at control's variance, whatever was observed", () => {
     const powerIn = (counts: LedgerCounts) =>
       signalsOf(started().state(), counts).find(({ signalType }) => signalType === "PowerThresholdMet")?.data["power"];
-    expect(powerIn(counted(large))).toBe(powerIn(counted(better)));
-    expect(typesOf(started({ metrics: [purchase] }), counted(large))).toEqual([]);
+    expect(powerIn(purchases(large))).toBe(powerIn(purchases(better)));
+    expect(typesOf(started({ metrics: [purchase] }), purchases(large))).toEqual([]);
     const byPlan = { metrics: [purchase], plan: { primary: "purchase", effect: 0.02 } };
-    expect(typesOf(started(byPlan), counted(large))).toEqual(["PowerThresholdMet"]);
+    expect(typesOf(started(byPlan), purchases(large))).toEqual(["PowerThresholdMet"]);
   });
 
   test("a metric that was changed after the start raises nothing", () => {
     const scene = started();
     scene.writes({ ...content, metrics: [{ ...purchase, minimumDetectableEffect: 0.5 }] });
     scene.given({ type: "Publish", version: 2 }, { by: person("approver") });
-    expect(typesOf(scene, counted(better))).toEqual(["MinimumSampleReached"]);
+    expect(typesOf(scene, purchases(better))).toEqual(["MinimumSampleReached"]);
   });
 
   test("what the host adds is told by its name", () => {
     const custom = { name: "NightlyAudit", severity: "Info", message: "look", holds: true } as const;
-    expect(signalsOf(started().state(), counted(small), [custom])).toMatchObject([{ signalType: "NightlyAudit" }]);
+    expect(signalsOf(started().state(), purchases(small), [custom])).toMatchObject([{ signalType: "NightlyAudit" }]);
   });
 });
