@@ -9,41 +9,12 @@ import { uuidv7 } from "uuidv7";
 import { compileRule } from "../src/evaluation/assign.ts";
 import { createExperiments } from "../src/evaluation/experiments.ts";
 import { murmur3 } from "../src/evaluation/murmur3.ts";
-import type { ExperimentRule } from "../src/evaluation/rule-set.ts";
 import { httpRules, staticRules } from "../src/evaluation/rules.ts";
 import { createEventIds } from "../src/events/event-id.ts";
-import type { EventSink } from "../src/events/sink.ts";
+import { attributes, idOf, nowhere, ruleSetOf, targetedRule } from "./application.ts";
 
-const rule: ExperimentRule = {
-  name: "checkout-redesign",
-  state: "Running",
-  version: 3,
-  digest: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-  epoch: 1,
-  hashVersion: 1,
-  salt: "checkout-redesign-v1",
-  subject: "user",
-  variants: [
-    { key: "control", buckets: 5_000, control: true },
-    { key: "treatment", buckets: 5_000, control: false },
-  ],
-  trafficBuckets: 10_000,
-  targeting: {
-    all: [
-      { attribute: "country", in: ["US", "CA"] },
-      { attribute: "plan", equals: "pro" },
-    ],
-  },
-  assignmentPolicy: "bestEffort",
-};
-const ruleSet = { ruleSetVersion: 1, tenant: "default", environment: "default", experiments: [rule] } as const;
-
-/** As ids are in life: 36 characters, and not one of them twice in a row. */
-const subjects = Array.from(
-  { length: 4_096 },
-  (_, index) => `550e8400-e29b-41d4-a716-${(446_655_440_000 + index * 7_919).toString().padStart(12, "0")}`,
-);
-const attributes = { country: "US", plan: "pro", device: "phone" };
+const ruleSet = ruleSetOf(targetedRule);
+const subjects = Array.from({ length: 4_096 }, (_, index) => idOf(index));
 let turn = 0;
 const nextSubject = (): string => {
   turn = (turn + 1) & 4_095;
@@ -66,13 +37,7 @@ const byHand = (subjectId: string, known: { readonly country: string; readonly p
   return { variant, reason: "TARGETING_MATCH" };
 };
 
-const assign = compileRule(rule);
-/** Takes events for nothing: what is measured is the application's side. */
-const nowhere: EventSink = {
-  name: "nowhere",
-  send: (events) => Promise.resolve({ accepted: events.length, rejected: [] }),
-  health: () => ({ status: "healthy", description: "" }),
-};
+const assign = compileRule(targetedRule);
 const experiments = createExperiments({
   rules: staticRules(ruleSet),
   sink: nowhere,

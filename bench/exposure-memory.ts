@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 import { httpSink } from "../adapters/sink/http.ts";
 import { createExperiments } from "../src/evaluation/experiments.ts";
 import { staticRules } from "../src/evaluation/rules.ts";
+import { openRule, ruleSetOf } from "./application.ts";
 
 /** Resident memory of the whole process: Node itself (about 60 MiB) and what it has not collected yet included. */
 const residentCeilingMiB = 320;
@@ -39,29 +40,7 @@ const sink = httpSink({
   },
 });
 const experiments = createExperiments({
-  rules: staticRules({
-    ruleSetVersion: 1,
-    tenant: "default",
-    environment: "default",
-    experiments: [
-      {
-        name: "checkout-redesign",
-        state: "Running",
-        version: 3,
-        digest: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-        epoch: 1,
-        hashVersion: 1,
-        salt: "checkout-redesign-v1",
-        subject: "user",
-        variants: [
-          { key: "control", buckets: 5_000, control: true },
-          { key: "treatment", buckets: 5_000, control: false },
-        ],
-        trafficBuckets: 10_000,
-        assignmentPolicy: "bestEffort",
-      },
-    ],
-  }),
+  rules: staticRules(ruleSetOf(openRule)),
   sink,
   buffer: { maxEvents, backoffMs: 5, backoffMaxMs: 20 },
 });

@@ -10,36 +10,10 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { GrowthBookClient } from "@growthbook/growthbook";
 import { createExperiments } from "../src/evaluation/experiments.ts";
-import type { ExperimentRule } from "../src/evaluation/rule-set.ts";
 import { staticRules } from "../src/evaluation/rules.ts";
-import type { EventSink } from "../src/events/sink.ts";
+import { attributes, idOf, nowhere, ruleSetOf, targetedRule } from "./application.ts";
 
-const rule: ExperimentRule = {
-  name: "checkout-redesign",
-  state: "Running",
-  version: 3,
-  digest: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-  epoch: 1,
-  hashVersion: 1,
-  salt: "checkout-redesign-v1",
-  subject: "user",
-  variants: [
-    { key: "control", buckets: 5_000, control: true },
-    { key: "treatment", buckets: 5_000, control: false },
-  ],
-  trafficBuckets: 10_000,
-  targeting: {
-    all: [
-      { attribute: "country", in: ["US", "CA"] },
-      { attribute: "plan", equals: "pro" },
-    ],
-  },
-  assignmentPolicy: "bestEffort",
-};
-
-/** Subjects as they are in life: 36 characters. `fresh` are seen once, `known` come again and again. */
-const idOf = (index: number): string =>
-  `550e8400-e29b-41d4-a716-${(446_655_440_000 + index * 7_919).toString().padStart(12, "0")}`;
+/** Subjects: `fresh` are seen once, `known` come again and again. */
 const known = Array.from({ length: 4_096 }, (_, index) => idOf(index));
 const fresh = Array.from({ length: 1 << 20 }, (_, index) => idOf(index));
 const walk = (ids: readonly string[]): (() => string) => {
@@ -50,18 +24,11 @@ const walk = (ids: readonly string[]): (() => string) => {
   };
 };
 
-/** Takes events for nothing: what is measured is the application's side. */
-const nowhere: EventSink = {
-  name: "nowhere",
-  send: (events) => Promise.resolve({ accepted: events.length, rejected: [] }),
-  health: () => ({ status: "healthy", description: "" }),
-};
 /** One object, as an application has it. */
 const experiments = createExperiments({
-  rules: staticRules({ ruleSetVersion: 1, tenant: "default", environment: "default", experiments: [rule] }),
+  rules: staticRules(ruleSetOf(targetedRule)),
   sink: nowhere,
 });
-const attributes = { country: "US", plan: "pro", device: "phone" };
 const trial = experiments.trial("checkout-redesign", {
   control: (value: number) => value,
   treatment: (value: number) => value + 1,

@@ -8,18 +8,14 @@
  * Everything runs on embedded storage in a directory that is removed at the end. Product and raw take turns, so that
  * whatever else the machine does falls on both. Compare ratios: machines are shared and noisy.
  */
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { Agent, request as httpRequest } from "node:http";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { build } from "esbuild";
-import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 import { bench, do_not_optimize as keep, run } from "mitata";
 import { uuidv7 } from "uuidv7";
 import { memoryStore } from "../adapters/store/memory.ts";
 import { migrate } from "../adapters/store/migrate.ts";
 import { commitQueries, type Query } from "../adapters/store/sqlite.ts";
+import { sqliteMigrations } from "../adapters/store/sqlite-migrations.ts";
 import { loadDsl } from "../src/config/index.ts";
 import type { Command, Evidence } from "../src/governance/commands.ts";
 import { decide } from "../src/governance/decide.ts";
@@ -29,6 +25,7 @@ import type { PolicyInput } from "../src/governance/policies/schema.ts";
 import { storableCommit } from "../src/governance/storable-commit.ts";
 import type { Commit, GovernanceStore } from "../src/governance/store.ts";
 import type { ExperimentRef } from "../src/scope.ts";
+import { bundleWorker, startWorkerd } from "./workerd.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -104,30 +101,14 @@ const recordedCommits = async (ref: ExperimentRef, length: number): Promise<read
 const queriesOf = (ref: ExperimentRef, commit: Commit): readonly Query[] =>
   commitQueries(ref, storableCommit(ref, commit));
 
-const readMigrations = async () => {
-  const directory = join(import.meta.dirname, "..", "adapters", "store", "migrations");
-  const names = (await readdir(directory)).filter((name) => name.endsWith(".sql"));
-  return Promise.all(names.map(async (name) => ({ name, sql: await readFile(join(directory, name), "utf8") })));
-};
-
-const bundle = await build({
-  entryPoints: [join(import.meta.dirname, "worker", "governance.ts")],
-  bundle: true,
-  write: false,
-  format: "esm",
-  target: "es2024",
-  conditions: ["workerd", "worker", "browser"],
-  external: ["cloudflare:*", "node:*"],
-  plugins: [
-    {
-      name: "dsl-beside",
-      setup(context) {
-        context.onResolve({ filter: /\.yaml$/ }, () => ({ path: "./proviso.yaml", external: true }));
-      },
+const script = await bundleWorker("governance", [
+  {
+    name: "dsl-beside",
+    setup(context) {
+      context.onResolve({ filter: /\.yaml$/ }, () => ({ path: "./proviso.yaml", external: true }));
     },
-  ],
-});
-const migrations = await readMigrations();
+  },
+]);
 
 interface Running {
   readonly post: (path: string, body: unknown, more?: Record<string, string>) => Promise<unknown>;
@@ -135,21 +116,9 @@ interface Running {
 }
 
 const start = async (persistence: string): Promise<Running> => {
-  const directory = await mkdtemp(join(tmpdir(), "proviso-bench-"));
-  const miniflare = new Miniflare(
-    convertV4MiniflareOptions({
-      host: "127.0.0.1",
-      port: 0,
-      cf: false,
-      resourcePersistencePath: directory,
-      name: "bench",
-      modulesRoot: "/",
-      modules: [
-        { type: "ESModule", path: "/worker.mjs", contents: bundle.outputFiles[0]?.text ?? "" },
-        { type: "Text", path: "/proviso.yaml", contents: dsl(persistence) },
-      ],
-      compatibilityDate: "2026-10-01",
-      compatibilityFlags: ["nodejs_compat"],
+  const workerd = await startWorkerd(
+    script,
+    {
       bindings: { PROVISO_DEVELOPMENT: "true" },
       d1Databases: { DB: "proviso" },
       durableObjects: {
@@ -160,16 +129,16 @@ const start = async (persistence: string): Promise<Running> => {
         RAW: { className: "RawObject", useSQLite: true },
       },
       queueProducers: { EVENTS: "events", DEAD_LETTERS: "dead-letters" },
-    }),
+    },
+    { "/proviso.yaml": dsl(persistence) },
   );
-  const origin = await miniflare.ready;
-  await migrate(await miniflare.getD1Database("DB"), migrations);
+  await migrate(await workerd.miniflare.getD1Database("DB"), sqliteMigrations);
   const agent = new Agent({ keepAlive: true, maxSockets: connections });
   const post: Running["post"] = (path, body, more = {}) =>
     new Promise((resolve, reject) => {
       const text = JSON.stringify(body);
       const sent = httpRequest(
-        new URL(path, origin),
+        new URL(path, workerd.origin),
         { method: "POST", agent, headers: { ...headers, ...more, "content-length": Buffer.byteLength(text) } },
         (response) => {
           const chunks: Buffer[] = [];
@@ -189,8 +158,7 @@ const start = async (persistence: string): Promise<Running> => {
     post,
     stop: async () => {
       agent.destroy();
-      await miniflare.dispose();
-      await rm(directory, { recursive: true, force: true });
+      await workerd.stop();
     },
   };
 };
@@ -249,7 +217,7 @@ const beside = async (running: Running, engine: "d1" | "object", workers: number
     if (engine === "object")
       await running.post(
         `/raw/schema/${name}`,
-        migrations.flatMap(({ sql }) => sql.split("--> statement-breakpoint")),
+        sqliteMigrations.flatMap(({ sql }) => sql.split("--> statement-breakpoint")),
       );
   }
   const path = (name: string): string => (engine === "d1" ? "/raw/d1" : `/raw/object/${name}`);

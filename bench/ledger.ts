@@ -7,15 +7,12 @@
  * Everything runs on embedded storage in a directory that is removed at the end. One workerd thread does all of the
  * server's work; this process sends. Compare ratios, not seconds: machines are shared and noisy.
  */
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readdir, readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { build } from "esbuild";
-import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 import { uuidv7 } from "uuidv7";
 import * as v from "valibot";
+import { bundleWorker, startWorkerd } from "./workerd.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -134,41 +131,20 @@ const tableRows: EncodeBatch = (start, end) => {
   });
 };
 
-const bundle = await build({
-  entryPoints: [join(import.meta.dirname, "worker", "ledger.ts")],
-  bundle: true,
-  write: false,
-  format: "esm",
-  target: "es2024",
-  conditions: ["workerd", "worker", "browser"],
-  external: ["cloudflare:*", "node:*"],
-});
-const directory = await mkdtemp(join(tmpdir(), "proviso-bench-"));
 const consumer = { maxBatchSize: 100, maxBatchTimeout: 0.1 };
-const miniflare = new Miniflare(
-  convertV4MiniflareOptions({
-    host: "127.0.0.1",
-    port: 0,
-    cf: false,
-    resourcePersistencePath: directory,
-    name: "bench",
-    modules: [{ type: "ESModule", path: "/worker.mjs", contents: bundle.outputFiles[0]?.text ?? "" }],
-    modulesRoot: "/",
-    compatibilityDate: "2026-10-01",
-    compatibilityFlags: ["nodejs_compat"],
-    durableObjects: {
-      LEDGERS: { className: "LedgerObject", useSQLite: true },
-      RAW: { className: "RawObject", useSQLite: true },
-    },
-    queueProducers: {
-      EVENTS: "events",
-      ACKNOWLEDGED: "acknowledged",
-      DECODED: "decoded",
-      DEAD_LETTERS: "dead-letters",
-    },
-    queueConsumers: { events: consumer, acknowledged: consumer, decoded: consumer },
-  }),
-);
+const workerd = await startWorkerd(await bundleWorker("ledger"), {
+  durableObjects: {
+    LEDGERS: { className: "LedgerObject", useSQLite: true },
+    RAW: { className: "RawObject", useSQLite: true },
+  },
+  queueProducers: {
+    EVENTS: "events",
+    ACKNOWLEDGED: "acknowledged",
+    DECODED: "decoded",
+    DEAD_LETTERS: "dead-letters",
+  },
+  queueConsumers: { events: consumer, acknowledged: consumer, decoded: consumer },
+});
 
 interface ProcessUse {
   /** Resident memory, MiB. */
@@ -212,7 +188,7 @@ const percent = (share: number): string => (share * 100).toFixed(0);
 const say = (text: string): void => console.log(text);
 
 const run = async (): Promise<void> => {
-  const origin = (await miniflare.ready).origin;
+  const { origin } = workerd;
 
   const ask = async (path: string): Promise<unknown> => {
     const response = await fetch(`${origin}${path}`);
@@ -371,6 +347,5 @@ const run = async (): Promise<void> => {
 try {
   await run();
 } finally {
-  await miniflare.dispose();
-  await rm(directory, { recursive: true, force: true });
+  await workerd.stop();
 }

@@ -2,14 +2,10 @@
  * The stores on Cloudflare's own engines beside these: the same statements sent raw to D1, or to an object of the same kind.
  * Product and raw run inside one workerd, in turns (bench/worker/stores.ts). See index.ts.
  */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { build } from "esbuild";
-import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 import * as v from "valibot";
 import { migrate } from "../../adapters/store/migrate.ts";
 import { sqliteMigrations } from "../../adapters/store/sqlite-migrations.ts";
+import { bundleWorker, startWorkerd } from "../workerd.ts";
 import { type Engine, median, places, type Times } from "./engine.ts";
 
 /** One request may ask objects 1,000 things. */
@@ -33,56 +29,30 @@ interface Bench {
 }
 
 const start = async (): Promise<Bench> => {
-  const bundle = await build({
-    entryPoints: [join(import.meta.dirname, "..", "worker", "stores.ts")],
-    bundle: true,
-    write: false,
-    format: "esm",
-    target: "es2024",
-    conditions: ["workerd", "worker", "browser"],
-    external: ["cloudflare:*", "node:*"],
+  const { miniflare, origin, stop } = await startWorkerd(await bundleWorker("stores"), {
+    d1Databases: { DB: "bench" },
+    durableObjects: {
+      EXPERIMENTS: { className: "HistoryObject", useSQLite: true },
+      REGISTRIES: { className: "RegistryObject", useSQLite: true },
+      RAW: { className: "RawObject", useSQLite: true },
+    },
   });
-  const directory = await mkdtemp(join(tmpdir(), "proviso-bench-"));
-  const miniflare = new Miniflare(
-    convertV4MiniflareOptions({
-      host: "127.0.0.1",
-      port: 0,
-      cf: false,
-      resourcePersistencePath: directory,
-      name: "bench",
-      modulesRoot: "/",
-      modules: [{ type: "ESModule", path: "/worker.mjs", contents: bundle.outputFiles[0]?.text ?? "" }],
-      compatibilityDate: "2026-10-01",
-      compatibilityFlags: ["nodejs_compat"],
-      d1Databases: { DB: "bench" },
-      durableObjects: {
-        EXPERIMENTS: { className: "HistoryObject", useSQLite: true },
-        REGISTRIES: { className: "RegistryObject", useSQLite: true },
-        RAW: { className: "RawObject", useSQLite: true },
-      },
-    }),
-  );
-  const stop = async (): Promise<void> => {
-    await miniflare.dispose();
-    await rm(directory, { recursive: true, force: true });
-  };
   try {
-    const { origin } = await miniflare.ready;
     await migrate(await miniflare.getD1Database("DB"), sqliteMigrations);
-    return {
-      stop,
-      async ask(path, question) {
-        const query = new URLSearchParams();
-        for (const [key, value] of Object.entries(question)) query.set(key, String(value));
-        const response = await fetch(`${origin}${path}?${query.toString()}`);
-        if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
-        return response.json();
-      },
-    };
   } catch (error) {
     await stop();
     throw error;
   }
+  return {
+    stop,
+    async ask(path, question) {
+      const query = new URLSearchParams();
+      for (const [key, value] of Object.entries(question)) query.set(key, String(value));
+      const response = await fetch(`${origin}${path}?${query.toString()}`);
+      if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+      return response.json();
+    },
+  };
 };
 
 const engineOf = (name: string): Engine => ({
