@@ -6,7 +6,6 @@
 import type { DeclaredMetric } from "../experiment.ts";
 import type { AfterStart, ChangeAfterStart } from "../governance/frozen-plan.ts";
 import {
-  type Estimate,
   meansTooFew,
   proportionsDifference,
   proportionsTooFew,
@@ -14,29 +13,16 @@ import {
   type SequentialContrast,
 } from "../science/confidence-sequence.ts";
 import { type Contrast, untestable } from "../science/contrast.ts";
-import { type Cuped, type CupedSums, cupedOfSums } from "../science/cuped.ts";
-import { stratifiedMeans } from "../science/stratified.ts";
 import { benjaminiHochberg, holm } from "../science/multiple-comparisons.ts";
 import { normalCritical, normalTwoSided } from "../science/normal.ts";
-import {
-  type RatioMoments,
-  ratioOfMeans,
-  relativeDifference,
-  type RelativeDifference,
-} from "../science/ratio-metrics.ts";
+import { relativeDifference, type RelativeDifference } from "../science/ratio-metrics.ts";
+import { type AdjustedContrast, adjustedOf } from "./adjusted.ts";
 import type { ArmTotal, LedgerCounts, SliceCounts } from "./counts.ts";
 import { type CumulativeDay, cumulativeDays } from "./cumulative.ts";
-import {
-  covarianceOf,
-  type Decimal,
-  decimalNumber,
-  momentsOf,
-  parseDecimal,
-  subtractDecimals,
-  decimalText,
-} from "./decimal.ts";
+import { decimalNumber, decimalText, parseDecimal, subtractDecimals } from "./decimal.ts";
 import { byVariant, type Ground, subjectsIn } from "./ground.ts";
-import { defaultWindowMs, metricSpecs, presenceKey } from "./metric-spec.ts";
+import { combined, estimateOf, type LevelPair, pairsOf, type Reading, type Source, sumsIn } from "./levels.ts";
+import { defaultWindowMs, metricSpecs } from "./metric-spec.ts";
 import { outcomeOf, type OutcomeResult, type VariantContrast } from "./outcomes.ts";
 import { metricKey } from "./subject.ts";
 
@@ -53,20 +39,6 @@ export interface AnalysedContrast extends VariantContrast {
    * now; of the first {@link seriesMax} contrasts, primary metrics before others, where the counts have parts.
    */
   readonly series?: readonly EffectPoint[];
-}
-
-/** A contrast adjusted by what was known before the first exposure; the unadjusted one stands beside it. */
-export interface AdjustedContrast extends Contrast {
-  /** Name of the metric that it is adjusted by. */
-  readonly covariate: string;
-  /** Slopes of each epoch: of the covariate, and of being new; null where there is nothing to fit. */
-  readonly slopes: readonly {
-    readonly epoch: number;
-    readonly theta: number | null;
-    readonly newSubjects: number | null;
-  }[];
-  /** Share of the difference's variance that the adjustment took away; null where there is none to take from. */
-  readonly varianceReduction: number | null;
 }
 
 /** One day of an effect over time. */
@@ -104,9 +76,6 @@ export interface MetricAnalysis extends Omit<OutcomeResult, "kind" | "contrasts"
   /** Present for `missing: exclude`, which compares different populations. */
   readonly missing?: "exclude";
 }
-
-/** Counts as far as contrasts look at them. */
-type Source = Pick<SliceCounts, "arms" | "metrics" | "products">;
 
 const within = (ground: Ground, source: Source): Ground => ({ ...ground, counts: { ...ground.counts, ...source } });
 
@@ -146,97 +115,6 @@ const withoutSlice = (counts: LedgerCounts, slice: SliceCounts): Source => ({
   })),
 });
 
-interface ArmSums {
-  readonly subjects: number;
-  readonly sum: Decimal;
-  readonly sumOfSquares: Decimal;
-}
-
-const sumsIn = (source: Source, key: string, variant: string, epoch: number, excludeMissing: boolean): ArmSums => {
-  const total = source.metrics
-    .find(({ metric, kind }) => metricKey(metric, kind) === key)
-    ?.arms.find((arm) => arm.variant === variant && arm.epoch === epoch);
-  return {
-    subjects: excludeMissing ? (total?.observed ?? 0) : subjectsIn(source.arms, variant, epoch),
-    sum: parseDecimal(total?.sum ?? "0"),
-    sumOfSquares: parseDecimal(total?.sumOfSquares ?? "0"),
-  };
-};
-
-/** One arm's mean or ratio, with the variance of that estimate. */
-interface Level {
-  readonly subjects: number;
-  readonly value: number | null;
-  readonly variance: number | null;
-}
-
-const meanLevel = ({ subjects, sum, sumOfSquares }: ArmSums): Level => {
-  const { mean, variance } = momentsOf(subjects, sum, sumOfSquares);
-  return { subjects, value: mean, variance: variance === null ? null : variance / subjects };
-};
-
-const ratioMomentsOf = (
-  source: Source,
-  left: string,
-  right: string,
-  variant: string,
-  epoch: number,
-): RatioMoments | null => {
-  const x = sumsIn(source, left, variant, epoch, false);
-  const y = sumsIn(source, right, variant, epoch, false);
-  const product = source.products
-    .find((one) => one.left === left && one.right === right)
-    ?.arms.find((arm) => arm.variant === variant && arm.epoch === epoch);
-  const numerator = momentsOf(x.subjects, x.sum, x.sumOfSquares);
-  const denominator = momentsOf(y.subjects, y.sum, y.sumOfSquares);
-  const covariance = covarianceOf(x.subjects, x.sum, y.sum, parseDecimal(product?.sum ?? "0"));
-  if (numerator.mean === null || numerator.variance === null || covariance === null) return null;
-  if (denominator.mean === null || denominator.variance === null) return null;
-  return {
-    subjects: x.subjects,
-    numerator: { mean: numerator.mean, variance: numerator.variance },
-    denominator: { mean: denominator.mean, variance: denominator.variance },
-    covariance,
-  };
-};
-
-interface LevelPair {
-  readonly weight: number;
-  readonly variant: Level;
-  readonly control: Level;
-}
-
-/** Variant − control and each of them, epochs weighted by their share of the subjects. */
-const combined = (pairs: readonly LevelPair[]) => {
-  const total = pairs.reduce((sum, { weight }) => sum + weight, 0);
-  const sides = { variant: { mean: 0, variance: 0 }, control: { mean: 0, variance: 0 } };
-  let subjects = 0;
-  for (const { weight, ...levels } of pairs) {
-    const share = weight / total;
-    for (const side of ["variant", "control"] as const) {
-      const { value, variance, subjects: own } = levels[side];
-      if (value === null || variance === null) return null;
-      sides[side] = {
-        mean: sides[side].mean + share * value,
-        variance: sides[side].variance + share ** 2 * variance,
-      };
-      subjects += own;
-    }
-  }
-  return pairs.length === 0 ? null : { ...sides, subjects };
-};
-
-const estimateOf = (pairs: readonly LevelPair[]): Estimate | null => {
-  const both = combined(pairs);
-  return both === null
-    ? null
-    : {
-        value: both.variant.mean - both.control.mean,
-        variance: both.variant.variance + both.control.variance,
-        subjects: both.subjects,
-      };
-};
-
 const notShown = (reason: string, difference: number | null = null): SequentialContrast => ({
   difference,
   interval: null,
@@ -257,40 +135,6 @@ export interface AnalysisInput {
   /** Metrics that are not as they were declared when the experiment started. */
   readonly afterStart?: AfterStart["metrics"];
 }
-
-/** Where a declared or undeclared metric is found, and how it is read. */
-interface Reading {
-  readonly name: string;
-  readonly kind: DeclaredMetric["kind"];
-  readonly declared: DeclaredMetric | undefined;
-  /** Key of the metric; of a ratio, those of its two. */
-  readonly keys: readonly [key: string] | readonly [numerator: string, denominator: string];
-}
-
-const levelsOf = (reading: Reading, source: Source, variant: string, epoch: number): Level => {
-  const [left, right] = reading.keys;
-  if (right === undefined)
-    return meanLevel(sumsIn(source, left, variant, epoch, reading.declared?.missing === "exclude"));
-  const { value, variance } = ratioOfMeans(ratioMomentsOf(source, left, right, variant, epoch));
-  return { subjects: subjectsIn(source.arms, variant, epoch), value, variance };
-};
-
-const pairsOf = (
-  reading: Reading,
-  source: Source,
-  epochs: readonly number[],
-  variant: string,
-  control: string,
-): readonly LevelPair[] =>
-  epochs.flatMap((epoch) => {
-    const weight = source.arms.filter((arm) => arm.epoch === epoch).reduce((sum, arm) => sum + arm.subjects, 0);
-    const pair = {
-      weight,
-      variant: levelsOf(reading, source, variant, epoch),
-      control: levelsOf(reading, source, control, epoch),
-    };
-    return pair.variant.variance === null || pair.control.variance === null ? [] : [pair];
-  });
 
 /** By the normal distribution: ratios, and means that leave out who has no value. */
 const byNormal = (pairs: readonly LevelPair[], alpha: number): Contrast => {
@@ -363,69 +207,6 @@ const relativeOf = (
 const adjustmentOf = (reading: Reading, input: AnalysisInput, variant: string): Pick<AnalysedContrast, "adjusted"> => {
   const adjusted = adjustedOf(reading, input, variant);
   return adjusted === undefined ? {} : { adjusted };
-};
-
-const cupedSumsIn = (source: Source, outcome: string, covariate: string, variant: string, epoch: number): CupedSums => {
-  const everybody = sumsIn(source, outcome, variant, epoch, false);
-  const known = sumsIn(source, covariate, variant, epoch, true);
-  const productOf = (left: string): Decimal => {
-    const total = source.products
-      .find((one) => one.left === left && one.right === outcome)
-      ?.arms.find((arm) => arm.variant === variant && arm.epoch === epoch);
-    return parseDecimal(total?.sum ?? "0");
-  };
-  const outcomeSum = productOf(presenceKey(covariate));
-  return {
-    outcome: { subjects: everybody.subjects, ...momentsOf(everybody.subjects, everybody.sum, everybody.sumOfSquares) },
-    known: {
-      subjects: known.subjects,
-      covariate: { subjects: known.subjects, ...momentsOf(known.subjects, known.sum, known.sumOfSquares) },
-      outcomeMean: known.subjects === 0 ? null : decimalNumber(outcomeSum) / known.subjects,
-      covariance: covarianceOf(known.subjects, known.sum, outcomeSum, productOf(covariate)),
-    },
-  };
-};
-
-/** Within each epoch, and then combined, as every contrast is. */
-const adjustedOf = (
-  { declared, keys: [outcome] }: Reading,
-  { ground, metrics, control, alpha }: AnalysisInput,
-  variant: string,
-): AdjustedContrast | undefined => {
-  const covariate = metrics.find(({ name }) => name === declared?.covariate);
-  if (covariate === undefined || covariate.kind === "ratio") return undefined;
-  const known = metricKey(covariate.name, covariate.kind);
-  const { counts, epochs } = ground;
-  const fitted = epochs.flatMap((epoch) => {
-    const [v, c] = [variant, control].map((arm) => cupedSumsIn(counts, outcome, known, arm, epoch));
-    if (v === undefined || c === undefined || Math.min(v.outcome.subjects, c.outcome.subjects) < 2) return [];
-    const subjects = counts.arms.filter((arm) => arm.epoch === epoch).reduce((sum, arm) => sum + arm.subjects, 0);
-    return [{ epoch, subjects, plain: { variant: v.outcome, control: c.outcome }, fit: cupedOfSums(v, c, alpha) }];
-  });
-  const all = fitted.reduce((sum, { subjects }) => sum + subjects, 0);
-  const varianceOf = (armsOf: (one: (typeof fitted)[number]) => Cuped["arms"]): number =>
-    fitted.reduce((sum, one) => {
-      const arms = armsOf(one);
-      const variance = [arms.variant, arms.control].reduce(
-        (total, arm) => total + (arm.variance ?? 0) / arm.subjects,
-        0,
-      );
-      return sum + (one.subjects / all) ** 2 * variance;
-    }, 0);
-  const plain = varianceOf((one) => one.plain);
-  const isFlat = fitted.every(({ fit }) => fit.theta === null && fit.newSubjects === null);
-  const contrast = stratifiedMeans(
-    fitted.map(({ subjects, fit }) => ({ subjects, ...fit.arms })),
-    alpha,
-  );
-  return {
-    ...(isFlat && fitted.length > 0
-      ? untestable("the covariate does not vary within the arms", contrast.difference)
-      : contrast),
-    covariate: covariate.name,
-    slopes: fitted.map(({ epoch, fit: { theta, newSubjects } }) => ({ epoch, theta, newSubjects })),
-    varianceReduction: plain > 0 ? 1 - varianceOf(({ fit }) => fit.arms) / plain : null,
-  };
 };
 
 const partOf = (reading: Reading, source: Source, input: AnalysisInput): PartialOutcome => ({
