@@ -24,12 +24,10 @@ import type { DataPlaneSettings } from "../src/evaluation/rule-set.ts";
 import { rulesKey } from "../src/evaluation/rules-key.ts";
 import { withCurrentShape } from "../src/governance/current-shape.ts";
 import { writeDeclared } from "../src/governance/declared.ts";
-import type { Telemetry } from "../src/governance/evidence.ts";
 import type { Governor, GovernorOptions } from "../src/governance/governor.ts";
 import { withHostFunctions } from "../src/governance/host-rules.ts";
 import type { PolicySet } from "../src/governance/policy-set.ts";
 import { createSigner, type Signer } from "../src/governance/signing.ts";
-import type { ExperimentState } from "../src/governance/state.ts";
 import { listPublications } from "../src/governance/publish.ts";
 import type { PublishedRulesOptions } from "../src/governance/published-rules.ts";
 import { rulePublisher, type RulePublisherOptions } from "../src/governance/rule-publisher.ts";
@@ -41,20 +39,11 @@ import { cloudflareAccessIdentity, jwtIdentity } from "../src/http/jwt-identity.
 import { createRateLimiter, type RateLimiter, type RateLimits } from "../src/http/rate-limit.ts";
 import { parseTokens, tokenIdentity } from "../src/http/token-identity.ts";
 import { defaultScope, type ExperimentRef, refKey, scopeKey } from "../src/scope.ts";
-import { autoStopReadings } from "../src/ledger/auto-stop.ts";
-import { ledgerFigures } from "../src/ledger/figures.ts";
-import { groundOf } from "../src/ledger/ground.ts";
-import { guardrailReadings, watchOf } from "../src/ledger/guardrail-readings.ts";
-import { needsSampleRatio } from "../src/ledger/guardrails.ts";
-import { publishingWarning, shippingWarning } from "../src/ledger/peeking.ts";
-import { earlierPlansOf, livePlan, planOf } from "../src/ledger/plan.ts";
-import { signalsOf } from "../src/ledger/signal-readings.ts";
-import { sampleRatioOf } from "../src/ledger/sample-ratio.ts";
-import { sampleRatioOff } from "../src/ledger/unnamed.ts";
-import { noWatchCounts } from "../src/ledger/watch.ts";
+import { planOf } from "../src/ledger/plan.ts";
 import type { ConsumerDependencies } from "./consumer.ts";
 import type { ExperimentStub, LedgerEnv, LedgerStub, WorkerEnv } from "./env.ts";
 import { createRouter } from "./ledger-router.ts";
+import { ledgerTelemetry } from "./ledger-telemetry.ts";
 import { createPlanCache, type PlanCache } from "./plans.ts";
 import { openPostgres, type StorePlace } from "./postgres.ts";
 import { openUpstash } from "./upstash.ts";
@@ -190,60 +179,6 @@ export const ledgersOf = (env: LedgerEnv): LedgerEnv["LEDGERS"] => env.LEDGERS;
 
 const ledgerOf = (env: LedgerEnv, ref: ExperimentRef): LedgerStub => env.LEDGERS.getByName(refKey(ref));
 
-/** Figures, guardrails and rules for stopping, from the experiment's ledger and the plan that its state holds. */
-const ledgerTelemetry = (env: WorkerEnv, store: GovernanceStore): Telemetry => {
-  const countsOf = async (ref: ExperimentRef, state: ExperimentState) => {
-    const { epoch, arms: planned } = livePlan(state);
-    const earlier = earlierPlansOf(state);
-    const counts = await ledgerOf(env, ref).counts({ plans: [...earlier, { epoch, arms: planned }] });
-    return { counts, epoch, planned, earlier };
-  };
-  return {
-    async read(ref) {
-      const loaded = await store.load(ref);
-      if (loaded === null) throw new ProvisoError("experiment-not-found", `there is no experiment ${ref.experiment}`);
-      const found = await countsOf(ref, loaded.snapshot.state);
-      const off = sampleRatioOff(found.counts, found.epoch);
-      return off === undefined ? ledgerFigures(found) : { missing: off };
-    },
-    async shippingWarning(ref, state, variant) {
-      const { counts } = await countsOf(ref, state);
-      const warning = shippingWarning(state, counts, variant, Date.now());
-      if (warning === null) return null;
-      const { signalType, message, data } = warning;
-      return { signalType, message, data };
-    },
-    async publishingWarning(ref, state) {
-      const { counts } = await countsOf(ref, state);
-      const warning = publishingWarning(state, counts, Date.now());
-      if (warning === null) return null;
-      const { signalType, message, data } = warning;
-      return { signalType, message, data };
-    },
-    async signals(ref, state) {
-      const { counts } = await countsOf(ref, state);
-      return signalsOf(state, counts);
-    },
-    async guardrails(ref, state) {
-      const { guardrails = [], autoStop = [] } = state.live?.configuration ?? {};
-      const watch = watchOf(state);
-      // Counts look at every checkpoint, so they are read only where a verdict rests on them.
-      const rests = autoStop.length > 0 || needsSampleRatio(guardrails);
-      const [watched, counted] = await Promise.all([
-        watch === null ? noWatchCounts : ledgerOf(env, ref).watched(watch),
-        rests ? countsOf(ref, state) : null,
-      ]);
-      if (counted === null) return guardrailReadings(state, watched);
-      const { counts, epoch, planned, earlier } = counted;
-      const sampleRatio = sampleRatioOf(groundOf(counts, planned, epoch, earlier), epoch);
-      return [
-        ...guardrailReadings(state, watched, !sampleRatio.sequential.mismatch),
-        ...autoStopReadings(state, counts, sampleRatio),
-      ];
-    },
-  };
-};
-
 const hexDigits = (bytes: Uint8Array): string =>
   Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
@@ -289,7 +224,7 @@ export const governorOptions = (env: WorkerEnv, dsl: Dsl, store: GovernanceStore
   store,
   policySet: policySetOf(dsl),
   guardrailIntervalMs: parseDuration(dsl.governance.guardrailInterval) ?? 60_000,
-  telemetry: ledgerTelemetry(env, store),
+  telemetry: ledgerTelemetry({ store, ledger: (ref) => ledgerOf(env, ref), now: Date.now }),
   now: Date.now,
   report: reportError,
   id: uuidv7,
