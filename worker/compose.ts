@@ -68,13 +68,17 @@ export const readDsl = (text: string, env: WorkerEnv): ReadDsl => {
 const isDatabase = (binding: unknown): binding is D1DatabaseLike =>
   typeof binding === "object" && binding !== null && "prepare" in binding && "batch" in binding;
 
-const databaseOf = (env: WorkerEnv, name: string): D1DatabaseLike => {
+/** A binding. @param path the member of the DSL that names it @param what in words, what `is` looks for */
+const bindingOf = <Binding>(
+  env: WorkerEnv,
+  name: string,
+  path: string,
+  is: (binding: unknown) => binding is Binding,
+  what: string,
+): Binding => {
   const binding: unknown = Reflect.get(env, name);
-  if (isDatabase(binding)) return binding;
-  throw new ProvisoError(
-    "invalid-dsl",
-    `governance.persistence.database names ${name}, which is not a D1 binding of this Worker`,
-  );
+  if (is(binding)) return binding;
+  throw new ProvisoError("invalid-dsl", `${path} names ${name}, which is not ${what} of this Worker`);
 };
 
 /** Every experiment has its object; on the memory store one object has them all, because only it holds the memory. */
@@ -114,7 +118,9 @@ export const storeOf = (env: WorkerEnv, dsl: Dsl, place: StorePlace = "request")
 const openStore = (env: WorkerEnv, persistence: Persistence, place: StorePlace): GovernanceStore => {
   switch (persistence.type) {
     case "d1":
-      return d1Store({ database: databaseOf(env, persistence.database) });
+      return d1Store({
+        database: bindingOf(env, persistence.database, "governance.persistence.database", isDatabase, "a D1 binding"),
+      });
     case "memory":
       return durableObjectStore({
         name: "memory",
@@ -245,25 +251,10 @@ const isDataset = (binding: unknown): binding is AnalyticsEngineBinding =>
 
 /** What notices, audit sinks and event sinks are made of here. */
 const deploymentOf = (env: WorkerEnv): Deployment & SinkDeployment => ({
-  bucket(name, path) {
-    const found: unknown = Reflect.get(env, name);
-    if (isBucket(found)) return found;
-    throw new ProvisoError("invalid-dsl", `${path} names ${name}, which is not an R2 bucket of this Worker`);
-  },
-  dataset(name, path) {
-    const found: unknown = Reflect.get(env, name);
-    if (isDataset(found)) return found;
-    throw new ProvisoError(
-      "invalid-dsl",
-      `${path} names ${name}, which is not an Analytics Engine dataset of this Worker`,
-    );
-  },
+  bucket: (name, path) => bindingOf(env, name, path, isBucket, "an R2 bucket"),
+  dataset: (name, path) => bindingOf(env, name, path, isDataset, "an Analytics Engine dataset"),
   secret: (name, path) => secretOf(env, name, path),
-  queue(name, path) {
-    const found: unknown = Reflect.get(env, name);
-    if (isQueue(found)) return found;
-    throw new ProvisoError("invalid-dsl", `${path} names ${name}, which is not a queue of this Worker`);
-  },
+  queue: (name, path) => bindingOf(env, name, path, isQueue, "a queue"),
   development: env.PROVISO_DEVELOPMENT === "true",
   writeLine,
 });
@@ -308,10 +299,7 @@ const isKv = (found: unknown): found is RulesKv => typeof found === "object" && 
 
 const kvOf = (env: WorkerEnv, dsl: Dsl): RulesKv | undefined => {
   const { kv } = dsl.governance.rules;
-  if (kv === undefined) return undefined;
-  const found: unknown = Reflect.get(env, kv);
-  if (isKv(found)) return found;
-  throw new ProvisoError("invalid-dsl", `governance.rules.kv names ${kv}, which is not a KV binding of this Worker`);
+  return kv === undefined ? undefined : bindingOf(env, kv, "governance.rules.kv", isKv, "a KV binding");
 };
 
 /** The published rules of a scope, inside its object. */
@@ -415,11 +403,8 @@ const dataPlaneOf = ({ dataPlane: { batching, sampling, events } }: Dsl): DataPl
   sampling: sampling.rate,
 });
 
-const tokensOf = (env: WorkerEnv, secret: string): Identity => {
-  const value: unknown = Reflect.get(env, secret);
-  if (typeof value === "string") return tokenIdentity(parseTokens(value));
-  throw new ProvisoError("invalid-dsl", `governance.auth.secret names ${secret}, which is not set in this deployment`);
-};
+const tokensOf = (env: WorkerEnv, secret: string): Identity =>
+  tokenIdentity(parseTokens(secretOf(env, secret, "governance.auth.secret")));
 
 /** What signed tokens of every issuer have in common. Nothing is fetched here. */
 const signedOf = (env: WorkerEnv, auth: Extract<Dsl["governance"]["auth"], { readonly audience: unknown }>) => ({
@@ -478,12 +463,7 @@ const corsOf = ({ governance: { cors } }: Dsl): Pick<AppDependencies, "cors"> =>
 const signerOf = (env: WorkerEnv, { governance: { history } }: Dsl): Pick<AppDependencies, "signer"> => {
   const { signing } = history;
   if (signing === undefined) return {};
-  const value: unknown = Reflect.get(env, signing.secret);
-  if (typeof value !== "string")
-    throw new ProvisoError(
-      "invalid-dsl",
-      `governance.history.signing.secret names ${signing.secret}, which is not set in this deployment`,
-    );
+  const value = secretOf(env, signing.secret, "governance.history.signing.secret");
   let made: Promise<Signer> | undefined;
   return { signer: () => (made ??= createSigner(value, signing.keyId)) };
 };
