@@ -1,6 +1,7 @@
 /** Asking a running server, as whoever's token is in the environment. */
 import * as v from "valibot";
 import type { Scope } from "../src/scope.ts";
+import type { CommandContext } from "./command.ts";
 import { CliFailure, messageOf } from "./failure.ts";
 
 export interface ServerAddress {
@@ -10,6 +11,16 @@ export interface ServerAddress {
   readonly token?: string;
   readonly signal: AbortSignal;
 }
+
+/** A server by its address, asked with the token that is in the environment. */
+export const serverAddress = (url: string, { environment, signal }: CommandContext): ServerAddress => {
+  const token = environment["PROVISO_TOKEN"];
+  return {
+    url: url.replace(/\/+$/, ""),
+    signal,
+    ...(token === undefined || token === "" ? {} : { token }),
+  };
+};
 
 export type Ask = (path: string, scope: Scope, init?: RequestInit & { readonly duplex?: "half" }) => Promise<Response>;
 

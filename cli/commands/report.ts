@@ -7,7 +7,7 @@ import { plotsOf } from "../../src/report/plots.ts";
 import { readResultsDocument, type ResultsDocument } from "../../src/report/results.ts";
 import { textReport } from "../../src/report/text-report.ts";
 import type { ParsedArguments } from "../arguments.ts";
-import { createAsk } from "../ask.ts";
+import { createAsk, serverAddress } from "../ask.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { namedFile } from "../dsl-file.ts";
 import { CliFailure, messageOf, usageFailure } from "../failure.ts";
@@ -26,19 +26,12 @@ const formatOf = (args: ParsedArguments): Format => {
 
 const addressOf = (text: string): string => {
   if (!/^https?:\/\//i.test(text) || !URL.canParse(text)) throw usageFailure(`--url ${text} is no address`);
-  return text.replace(/\/+$/, "");
+  return text;
 };
 
 const fromServer = async (name: string, args: ParsedArguments, context: CommandContext): Promise<unknown> => {
-  const token = context.environment["PROVISO_TOKEN"];
-  const ask = createAsk(
-    {
-      url: addressOf(args.value("url") ?? "http://127.0.0.1:8787"),
-      signal: context.signal,
-      ...(token === undefined || token === "" ? {} : { token }),
-    },
-    "viewer",
-  );
+  const url = addressOf(args.value("url") ?? "http://127.0.0.1:8787");
+  const ask = createAsk(serverAddress(url, context), "viewer");
   const query = args.has("untrusted") ? "?untrusted=show" : "";
   const response = await ask(`/${encodeURIComponent(name)}/results${query}`, scopeOf(args));
   return response.json();

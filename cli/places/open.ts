@@ -10,6 +10,7 @@ import { upstashStore } from "../../adapters/store/upstash.ts";
 import type { Dsl } from "../../src/config/index.ts";
 import { createSigner, type Signer } from "../../src/governance/signing.ts";
 import type { CommandContext } from "../command.ts";
+import { serverAddress } from "../ask.ts";
 import { explain, judgeDsl, namedFile, readDsl } from "../dsl-file.ts";
 import { bindings, loadMiniflare, startEmbedded } from "../embedded.ts";
 import { CliFailure, usageFailure } from "../failure.ts";
@@ -184,14 +185,7 @@ export interface OpenedPlace {
 export const openPlace = async (where: string, context: CommandContext, options: OpenOptions): Promise<OpenedPlace> => {
   if (/^https?:\/\//i.test(where)) {
     if (!URL.canParse(where)) throw usageFailure(`${where} is no address`);
-    const token = context.environment["PROVISO_TOKEN"];
-    const url = where.replace(/\/+$/, "");
-    const place = serverPlace({
-      url,
-      signal: context.signal,
-      ...(token === undefined || token === "" ? {} : { token }),
-    });
-    return { place, signer: undefined };
+    return { place: serverPlace(serverAddress(where, context)), signer: undefined };
   }
   const file = namedFile(where, context.directory);
   const text = await readDsl(file);
