@@ -1,7 +1,9 @@
 /** The plots of a report: subjects by arm, each effect with its confidence sequence, and the sample ratio over time. */
 import { epochAlpha } from "../science/srm-verdict.ts";
 import type { Chart } from "./chart.ts";
+import { alphaOf } from "./facts.ts";
 import type { ContrastDocument, ResultsDocument } from "./results.ts";
+import { levelOf } from "./sections.ts";
 import { count, printable, significant } from "./text.ts";
 
 /** The end of a day, UTC: what a day's figures are as of. */
@@ -43,7 +45,7 @@ const effectPlot = (
   id: string,
 ): Chart => {
   const binary = kind === "binary";
-  const level = `${significant((1 - (results.plan?.plan?.alpha ?? 0.05)) * 100)} %`;
+  const level = levelOf(alphaOf(results));
   const control = printable(contrasts[0]?.control ?? "control");
   const lines = contrasts.map(({ variant, series = [] }) => ({
     label: printable(variant),

@@ -84,6 +84,9 @@ describe("what is drawn is what was counted", () => {
     ]);
     expect(all(document, "polygon")).toHaveLength(1);
     expect(chart.description).toContain("90 % confidence sequence");
+    const saved = savedResults();
+    const strict = drawn("effect-1", { ...saved, plan: { ...saved.plan, plan: { alpha: 0.0005 } } });
+    expect(strict.chart.description).toContain("99.95 % confidence sequence");
   });
 
   test("an effect whose sequence may not be shown has a line and no band", () => {
