@@ -60,5 +60,6 @@ export const textReport = (results: ResultsDocument, wanted: Pick<ReportOptions,
     ...listed("Declared after the start", afterStartFacts(results), columns),
     ...signalLines(results, columns),
   ];
-  return lines.map((line) => `${line.trimEnd()}\n`).join("");
+  // Reasons and sums are data, too, and a server or a file says them.
+  return lines.map((line) => `${printable(line).trimEnd()}\n`).join("");
 };

@@ -71,6 +71,33 @@ Signals
     expect(text).toContain("differences are withheld: results not trustworthy");
     expect(text).not.toMatch(/at any look|percentage points/);
   });
+
+  test("nothing that the answer says moves the cursor", () => {
+    const saved = savedResults({ treatment: "x\u001b[2J" });
+    const { purchase, spend } = saved.outcomes;
+    const reason = "y\u001b[2J";
+    const untested = { difference: null, statistic: null, pValue: null, interval: null, reason };
+    const summed = { control: { ...spend.arms.control, exactSum: reason } };
+    const text = textReport(
+      resultsOf({
+        ...saved,
+        sampleRatio: {
+          ...saved.sampleRatio,
+          chiSquare: { statistic: null, degreesOfFreedom: null, pValue: null, reason },
+        },
+        outcomes: {
+          purchase: {
+            ...purchase,
+            contrasts: purchase.contrasts.map((one) => ({ ...one, ...untested, sequential: untested })),
+          },
+          spend: { ...spend, arms: summed, contrasts: [] },
+        },
+      }),
+      { columns: 100, unicode: true },
+    );
+    expect(text.match(/y\uFFFD\[2J/g)).toHaveLength(4);
+    expect(text).not.toContain("\u001b");
+  });
 });
 
 describe("Markdown", () => {
