@@ -15,15 +15,13 @@ import type {
   RulesPage,
 } from "../store.ts";
 import { createLinesDigest, formatName, formatVersion, type HistoryLine } from "./format.ts";
-import { namedBy, namedByState, namedKey } from "./reader.ts";
+import { type Named, namedBy, namedByState, namedKey } from "./named.ts";
 import { checkpointState, exportStatement } from "./statements.ts";
 
 export interface ExportOptions {
   /** Signs the head and the file. */
   readonly signer?: Signer;
 }
-
-type Named = ReturnType<typeof namedBy>[number];
 
 export interface ExportedPart extends ExportOptions {
   /** The events end here, which is not where the history ends. */

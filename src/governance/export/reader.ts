@@ -8,15 +8,15 @@ import { limits } from "../../limits.ts";
 import { messageOf } from "../../message-of.ts";
 import type { ExperimentRef } from "../../scope.ts";
 import { createVerifier } from "../chain.ts";
-import { actorsIn, referencesIn, rulesIn } from "../event-references.ts";
-import type { EventRecord, PersonalRef } from "../events.ts";
+import type { EventRecord } from "../events.ts";
 import { evolve } from "../evolve.ts";
 import { personalRef } from "../personal.ts";
 import { headStatement, type Verifying } from "../signing.ts";
-import { actorsOf, type ExperimentState, peopleOf } from "../state.ts";
+import type { ExperimentState } from "../state.ts";
 import type { Head, Signature } from "../store.ts";
 import { isEventRecord, isExperimentState } from "../stored.ts";
 import { checkpointState, exportStatement } from "./statements.ts";
+import { type Named, namedBy, namedByState, namedKey } from "./named.ts";
 import { createLinesDigest, type Header, type HistoryLine, LineSchema, type Trailer } from "./format.ts";
 
 /** Where a file is wrong, and how. */
@@ -61,43 +61,11 @@ class Wrong extends Error {
   }
 }
 
-interface Named {
-  readonly what: "personal" | "rules";
-  readonly ref: string;
-  /** Of a personal value. */
-  readonly kind?: "actor" | "text";
-}
-
 /** A line that stands ahead of what names it. */
 interface Waiting extends Named {
   readonly line: number;
   readonly absent: boolean;
 }
-
-const named = (
-  refs: readonly PersonalRef[],
-  actors: readonly PersonalRef[],
-  rules: readonly string[],
-): readonly Named[] => [
-  ...refs.map((ref): Named => ({ what: "personal", ref, kind: actors.includes(ref) ? "actor" : "text" })),
-  ...rules.map((ref): Named => ({ what: "rules", ref })),
-];
-
-/** What an event must have ahead of it, in this order, unless something before it has named it already. */
-export const namedBy = (event: EventRecord): readonly Named[] =>
-  named(referencesIn(event), actorsIn(event), rulesIn(event));
-
-/** Like {@link namedBy}, for the state at a checkpoint. */
-export const namedByState = (state: ExperimentState): readonly Named[] =>
-  named(peopleOf(state), actorsOf(state), [
-    ...new Set([
-      ...state.approved.map(({ policySetDigest }) => policySetDigest),
-      ...state.proposals.map(({ policySetDigest }) => policySetDigest),
-    ]),
-  ]);
-
-/** A key for a set: digests of rules and references are both 64 hex digits. */
-export const namedKey = ({ what, ref }: Pick<Named, "what" | "ref">): string => `${what} ${ref}`;
 
 /** A line and an event put a few levels around what a request may hold. */
 const lineDepth = 17;
