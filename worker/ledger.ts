@@ -1,5 +1,4 @@
 /** One shard of a ledger over the SQLite of a Durable Object: what it keeps is read and written here, what it becomes is `accumulate`. */
-import * as v from "valibot";
 import { accumulate, type Counting, minuteOf, removal } from "../src/ledger/accumulate.ts";
 import { admit, type RefusedEvent } from "../src/ledger/admission.ts";
 import type { ExposureRow, LedgerBatch, OutcomeRow } from "../src/ledger/batch.ts";
@@ -34,6 +33,7 @@ import {
   writeSubjects,
   writeUnnamed,
 } from "./ledger-rows.ts";
+import { foldCheckpoints, lastCheckpoint, takeCheckpoint } from "./ledger-checkpoints.ts";
 import { createLedgerTables, hasLedgerTables, type ShardPlace, upgradeLedgerTables } from "./ledger-schema.ts";
 import { openWatches } from "./ledger-watches.ts";
 import { recountFurther, rollUpHours } from "./ledger-upkeep.ts";
@@ -152,11 +152,6 @@ type LedgerRow = {
   specs_revision: number;
   recounted: number | null;
 };
-
-const CheckpointArmsSchema = v.array(v.tuple([v.number(), v.string(), v.number()]));
-
-const parseArms = (text: string): readonly ArmCount[] =>
-  v.parse(CheckpointArmsSchema, JSON.parse(text)).map(([epoch, variant, subjects]) => ({ variant, epoch, subjects }));
 
 const exposureOf = (subject: string, first: FirstExposure, fromBrowser: boolean): ExposureRow => [
   first.id,
@@ -548,41 +543,11 @@ export const openLedger = (storage: LedgerStorage, now: () => number): Ledger =>
     },
     takeCheckpoint: (minute, arms) =>
       inTransaction(() => {
-        if (!hasLedgerTables(sql)) return;
-        const [last] = sql.exec<{ minute: number | null }>("SELECT max(minute) AS minute FROM checkpoints").toArray();
-        if (typeof last?.minute === "number" && last.minute >= minute) return;
-        const looked = new Map(
-          Array.from(sql.exec("SELECT epoch, variant, subjects FROM looked").raw<[number, string, number]>(), (row) => [
-            `${row[0]}:${row[1]}`,
-            row[2],
-          ]),
-        );
-        const changed = arms
-          .filter(({ epoch, variant, subjects }) => (looked.get(`${epoch}:${variant}`) ?? 0) !== subjects)
-          .toSorted((a, b) => a.epoch - b.epoch || (a.variant < b.variant ? -1 : 1))
-          .map(({ epoch, variant, subjects }) => [epoch, variant, subjects]);
-        if (changed.length === 0) return;
-        const text = JSON.stringify(changed);
-        sql.exec("INSERT INTO checkpoints (minute, arms) VALUES (?, ?)", minute, text);
-        sql.exec(
-          `INSERT INTO looked SELECT value->>0, value->>1, value->>2 FROM json_each(?) WHERE true
-           ON CONFLICT DO UPDATE SET subjects = excluded.subjects`,
-          text,
-        );
+        if (hasLedgerTables(sql)) takeCheckpoint(sql, minute, arms);
       }),
-    lastCheckpoint: () =>
-      hasLedgerTables(sql)
-        ? (sql.exec<{ minute: number | null }>("SELECT max(minute) AS minute FROM checkpoints").one().minute ?? 0)
-        : 0,
+    lastCheckpoint: () => (hasLedgerTables(sql) ? (lastCheckpoint(sql) ?? 0) : 0),
     foldCheckpoints(folds, each) {
-      if (folds.length === 0 || !hasLedgerTables(sql)) return;
-      for (const [minute, text] of sql
-        .exec("SELECT minute, arms FROM checkpoints ORDER BY minute")
-        .raw<[number, string]>()) {
-        const changed = parseArms(text);
-        for (const fold of folds) fold.observe(changed);
-        each?.(minute);
-      }
+      if (folds.length > 0 && hasLedgerTables(sql)) foldCheckpoints(sql, folds, each);
     },
     routing: (ref, want) =>
       inTransaction(() => {
