@@ -127,19 +127,24 @@ describe("a consumer that is killed", { timeout: inProof ? 600_000 : 60_000 }, (
   test(`at any moment while what was not acknowledged is sent again, ${kills} times: nothing lost, nothing twice`, async () => {
     const senders = 4;
     const acknowledged: Message[] = [];
-    const waiting: { readonly message: Message; attempts: number }[] = [];
+    interface Sent {
+      readonly message: Message;
+      attempts: number;
+    }
+    const waiting: Sent[] = [];
     let made = 0;
     let interrupted = 0;
     let repeated = 0;
     let server = await startHost();
     /** Takes the oldest message that waits, or a new one, until the server is gone. */
-    const send = async (onAnswer: () => void): Promise<void> => {
+    const send = async (interruptedHere: Sent[], onAnswer: () => void): Promise<void> => {
       for (;;) {
         const next = waiting.shift() ?? { message: messageOf("sent", made++), attempts: 0 };
         next.attempts += 1;
         if (next.attempts > 1) repeated += 1;
         if (!(await deliver(server, next.message, next.attempts))) {
-          waiting.push(next);
+          // It waits for the next server: another sender that still had an answer must not take it to this one.
+          interruptedHere.push(next);
           return;
         }
         acknowledged.push(next.message);
@@ -157,9 +162,11 @@ describe("a consumer that is killed", { timeout: inProof ? 600_000 : 60_000 }, (
           if (answers === enough)
             killed = new Promise((resolve) => setTimeout(resolve, (round * 7) % 5)).then(() => server.kill());
         };
-        await Promise.all(Array.from({ length: senders }, () => send(onAnswer)));
+        const interruptedHere: Sent[] = [];
+        await Promise.all(Array.from({ length: senders }, () => send(interruptedHere, onAnswer)));
         await killed;
-        interrupted += waiting.length;
+        interrupted += interruptedHere.length;
+        waiting.push(...interruptedHere);
         server = await startHost();
         // What was acknowledged is there, whatever of the rest is.
         const kept = await countsIn(server, "sent");
