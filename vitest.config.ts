@@ -1,11 +1,16 @@
+import { availableParallelism } from "node:os";
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
 /** Long proofs run only with `npm run proof`; tests learn it by `inject`, which works inside workerd as well. */
 const provide = { proof: process.env["PROVISO_PROOF"] === "1" };
 
+/** Tests wait for servers most of the time: where there are two cores, one worker leaves both idle. */
+const maxWorkers = Math.max(2, availableParallelism() - 1);
+
 export default defineConfig({
   test: {
+    maxWorkers,
     // Drivers of databases close their sockets when they are done, and the platform's then reject what is still waiting to read.
     onUnhandledError: (error) => !("message" in error && error.message === "This socket has been closed."),
     // One Redis for all projects: its client cannot be loaded twice into one process.
