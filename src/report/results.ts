@@ -48,6 +48,8 @@ const ContrastSchema = v.object({
   statistic: nullable,
   pValue: nullable,
   interval,
+  /** Of the t distribution; left out where it is the normal one. */
+  degreesOfFreedom: v.exactOptional(finite),
   reason,
   adjustedPValue: v.exactOptional(nullable),
   relativeDifference: v.exactOptional(v.object({ value: nullable, interval, reason })),

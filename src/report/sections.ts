@@ -124,7 +124,7 @@ export const contrastLine = (
   const show = effectIn(kind, unicode);
   if (difference === null || pValue === null || interval === null) return `${head}not tested: ${reason ?? "unknown"}`;
   const [low, high] = interval;
-  const test = kind === "binary" || kind === "ratio" ? "z" : "t";
+  const test = contrast.degreesOfFreedom === undefined ? "z" : "t";
   return `${head}${show(difference)}${pointsOf(kind)}, ${levelOf(alpha)} interval ${show(low)} to ${show(high)}, ${test} = ${signed(significant(statistic ?? 0, 4), unicode)}, p = ${significant(pValue)}`;
 };
 

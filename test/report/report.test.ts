@@ -72,6 +72,15 @@ Signals
     expect(text).not.toMatch(/at any look|percentage points/);
   });
 
+  test("a mean that is compared by the normal distribution is told so", () => {
+    const saved = savedResults();
+    const { spend } = saved.outcomes;
+    const contrasts = spend.contrasts.map(({ degreesOfFreedom: _degrees, ...contrast }) => contrast);
+    const excluding = { ...spend, missing: "exclude", contrasts };
+    const text = textReport(resultsOf({ ...saved, outcomes: { spend: excluding } }), { columns: 100, unicode: true });
+    expect(text).toContain("interval −0.6 to +2.5, z = +1.2, p = 0.23");
+  });
+
   test("nothing that the answer says moves the cursor", () => {
     const saved = savedResults({ treatment: "x\u001b[2J" });
     const { purchase, spend } = saved.outcomes;
