@@ -12,6 +12,7 @@ import { SinkError } from "../events/sink-error.ts";
 import { startTimer, type StartTimer } from "../events/timer.ts";
 import type { EventRecord } from "../governance/events.ts";
 import type { GovernanceStore, HistoryPage } from "../governance/store.ts";
+import { messageOf } from "../message-of.ts";
 import { type Observer, unobserved } from "../observe/observer.ts";
 import { type ExperimentRef, refKey } from "../scope.ts";
 import { backoffMs, longestBackoffMs } from "./backoff.ts";
@@ -93,8 +94,6 @@ const earliest = (times: readonly (number | null)[]): number | null => {
   const set = times.filter((time) => time !== null);
   return set.length === 0 ? null : Math.min(...set);
 };
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 interface Page extends HistoryPage {
   /** Where it did not come from the store. */

@@ -9,6 +9,7 @@ import * as v from "valibot";
 import { backoffMs } from "../delivery/backoff.ts";
 import { isObject } from "../evaluation/guards.ts";
 import type { DataPlaneSettings, ExperimentRule, RuleSet } from "../evaluation/rule-set.ts";
+import { messageOf } from "../message-of.ts";
 import { type Scope, scopeKey } from "../scope.ts";
 import { type Publication, rulesETag, ruleSetOf } from "./publish.ts";
 
@@ -103,8 +104,6 @@ const newState = ({ tenant, environment }: Scope): State => ({
 
 const byName = ([one]: readonly [string, unknown], [other]: readonly [string, unknown]): number =>
   one < other ? -1 : one > other ? 1 : 0;
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 export const createPublishedRules = (options: PublishedRulesOptions): PublishedRules => {
   const { storage, list, write, dataPlane, now, random, report, onTrouble } = options;
