@@ -224,12 +224,13 @@ const fromVersion3 = `
   DROP TABLE exposure_ids_0_old; DROP TABLE exposure_ids_1_old;
 `;
 
-/** From version 4, which had one index of names, in the table of subjects. */
+/** From version 4, which had one index of names, in the table of subjects, and where no wish for more shards waited. */
 const fromVersion4 = `
   ALTER TABLE subjects RENAME TO subjects_old;
   DROP INDEX crossovers;
   DROP INDEX waiting;
   ALTER TABLE ledger ADD COLUMN named INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE routing ADD COLUMN wanted INTEGER NOT NULL DEFAULT 0;
   ${subjectTable}
   ${namesTables}
   ${unnamedTable}
@@ -237,6 +238,7 @@ const fromVersion4 = `
     SELECT n, subject, variant, epoch, time, event, dimensions, variants, totals, trusted FROM subjects_old;
   INSERT INTO names SELECT subject, n FROM subjects ORDER BY subject;
   UPDATE ledger SET schema_version = ${ledgerSchemaVersion}, named = ${lastSubject};
+  UPDATE routing SET wanted = target;
   DROP TABLE subjects_old;
 `;
 

@@ -186,7 +186,7 @@ test.each([
   },
 );
 
-/** The table of subjects as version 4 had it, word for word, with the rows of the present one. */
+/** The tables of subjects and of routing as version 4 had them, word for word, with the rows of the present ones. */
 const asVersion4 = `
   ALTER TABLE subjects RENAME TO subjects_new;
   DROP INDEX crossovers;
@@ -208,6 +208,10 @@ const asVersion4 = `
   INSERT INTO subjects SELECT * FROM subjects_new;
   DROP TABLE subjects_new; DROP TABLE names; DROP TABLE new_names; DROP TABLE unnamed;
   ALTER TABLE ledger DROP COLUMN named;
+  ALTER TABLE routing RENAME TO routing_new;
+  CREATE TABLE routing (shards INTEGER NOT NULL, target INTEGER NOT NULL);
+  INSERT INTO routing SELECT shards, target FROM routing_new;
+  DROP TABLE routing_new;
   UPDATE ledger SET schema_version = 4;
 `;
 
@@ -236,6 +240,25 @@ test("a ledger of version 4 knows its subjects by their names, and goes on", asy
       ],
       metrics: [{ unexposed: 1, arms: [{ variant: "control", sum: "11" }] }],
     });
+  });
+});
+
+test("a ledger of version 4 takes a wish for more shards, also one that was raising their number", async () => {
+  const [calm, moving] = [newRef(), newRef()];
+  await runInDurableObject(stubOf(calm), (_object, { storage }) => {
+    openLedger(storage, () => noon).routing(calm, 1);
+    storage.sql.exec(asVersion4);
+    expect(openLedger(storage, () => noon).routing(calm, 2)).toMatchObject({ shards: 1, target: 2 });
+  });
+  await runInDurableObject(stubOf(moving), (_object, { storage }) => {
+    const before = openLedger(storage, () => noon);
+    before.routing(moving, 1);
+    before.routing(moving, 2);
+    storage.sql.exec(asVersion4);
+    const ledger = openLedger(storage, () => noon);
+    expect(ledger.routing(moving, 4)).toMatchObject({ shards: 1, target: 2 });
+    ledger.routed(2);
+    expect(ledger.currentRouting()).toMatchObject({ shards: 2, target: 4 });
   });
 });
 
