@@ -48,6 +48,7 @@ export const createProviderCore = (
   emit: (event: RulesEvent) => void,
 ): ProviderCore => {
   const watch = watchRules({ ...timing, rules: experiments.rules, emit });
+  let closings = 0;
   function resolve<T>(
     type: FlagType,
     flagKey: string,
@@ -78,12 +79,15 @@ export const createProviderCore = (
 
   return {
     async initialize() {
+      const before = closings;
       const { state, error } = await experiments.ready();
-      watch.begin();
+      // Replaced by another provider while it waited: nobody would close it again.
+      if (closings === before) watch.begin();
       // The SDK tells its listeners. Evaluation works by whatever arrives later, and then they are told of that.
       if (state === "empty") throw new Error(error ?? "no rules have been loaded");
     },
     async onClose() {
+      closings += 1;
       watch.end();
       await experiments.flush();
     },

@@ -99,6 +99,8 @@ export const watchRules = ({
 
   const wait = (): void => {
     if (watchMs === undefined) return;
+    // A refresh that outlives an end may come back after the next beginning: there is one timer all the same.
+    cancel?.();
     cancel = beginTimer(() => void refresh(), watchMs, false);
   };
   const refresh = async (): Promise<void> => {
@@ -112,7 +114,6 @@ export const watchRules = ({
   return {
     begin() {
       last = rules.current();
-      cancel?.();
       wait();
     },
     look,

@@ -2,8 +2,9 @@
 import { OpenFeature as Server, ProviderEvents, ProviderStatus } from "@openfeature/server-sdk";
 import { OpenFeature as Web, ProviderEvents as WebEvents } from "@openfeature/web-sdk";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { httpRules } from "../../src/evaluation/rules.ts";
+import { httpRules, type RulesStatus, staticRules } from "../../src/evaluation/rules.ts";
 import { provisoProvider } from "../../src/openfeature/server.ts";
+import { watchRules } from "../../src/openfeature/watch.ts";
 import { provisoWebProvider } from "../../src/openfeature/web.ts";
 import { manualClock } from "../events/clock.ts";
 import { rule, ruleSet } from "../evaluation/fixtures.ts";
@@ -139,6 +140,45 @@ describe.each(["server", "web"] as const)("the provider of the %s's SDK", (sdk) 
     expect(heard).toEqual(["PROVIDER_CONFIGURATION_CHANGED", "PROVIDER_STALE"]);
     await Server.clearProviders();
     await Web.clearProviders();
+    expect(clock.pending()).toEqual([]);
+  });
+});
+
+describe("no timer is left over", () => {
+  const watchMs = 20_000;
+
+  test("by a provider that is closed while it waits for its first rules; opened again it has one", async () => {
+    const clock = manualClock();
+    const { now, startTimer } = clock;
+    const { promise, resolve } = Promise.withResolvers<Response>();
+    const server = rulesServer(ruleSet(rule()));
+    server.answerWith(() => promise);
+    const rules = httpRules({ url: "https://experiments.example", fetch: server.fetch, now, startTimer });
+    const { experiments } = world({}, { rules });
+    const provider = provisoProvider({ experiments, now, startTimer, watchMs });
+    const opening = provider.initialize?.();
+    await provider.onClose?.();
+    resolve(Response.json(ruleSet(rule())));
+    await opening;
+    expect(clock.pending()).toEqual([]);
+    await provider.initialize?.();
+    expect(clock.pending()).toHaveLength(1);
+  });
+
+  test("by a refresh that began before the end and comes back after the next beginning", async () => {
+    const clock = manualClock();
+    const fixed = staticRules(ruleSet(rule()));
+    const { promise, resolve } = Promise.withResolvers<RulesStatus>();
+    const rules = { ...fixed, refresh: () => promise };
+    const watch = watchRules({ rules, emit: () => {}, watchMs, now: clock.now, startTimer: clock.startTimer });
+    watch.begin();
+    await clock.advance(watchMs);
+    watch.end();
+    watch.begin();
+    resolve(fixed.status());
+    await clock.advance(0);
+    expect(clock.pending()).toHaveLength(1);
+    watch.end();
     expect(clock.pending()).toEqual([]);
   });
 });
