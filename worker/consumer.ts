@@ -69,6 +69,8 @@ interface Delivery {
   readonly sources: Set<QueueMessage>;
   /** What is in the batches, where there are sinks to give it to. */
   readonly kept: SourcedEvent[] | undefined;
+  /** Ids of events that the ledger did not count. Only here: under the same id there may be one of another tenant's. */
+  readonly refused: Set<string>;
 }
 
 interface SourcedEvent {
@@ -113,6 +115,7 @@ const createDeliveries = (plans: PlanCache | undefined, keeping: boolean) => {
           batches: [],
           sources: new Set(),
           kept: keeping ? [] : undefined,
+          refused: new Set(),
         };
         deliveries.set(key, last);
       }
@@ -263,8 +266,6 @@ export const consume = async (
     );
   }
 
-  /** Ids of events that a ledger did not count. */
-  const refused = new Set<string>();
   let lookUps = 0;
   /**
    * The events that the remembered plan does not know are judged by one that is read now: whatever their senders knew
@@ -296,7 +297,7 @@ export const consume = async (
       for (const batch of delivery.batches) {
         const answer = await ledger(delivery.ref).record(batch.build());
         letters.push(...refusedLetters(delivery, answer));
-        for (const { eventId } of answer.refused) refused.add(eventId);
+        for (const { eventId } of answer.refused) delivery.refused.add(eventId);
       }
     } catch (error) {
       report(error);
@@ -308,8 +309,8 @@ export const consume = async (
     // What comes again is given to them then: they are to have nothing that the ledger may not have.
     const counted = deliveries
       .all()
-      .flatMap(({ kept = [] }) => kept)
-      .filter(({ event, source }) => !again.has(source) && !refused.has(event.eventId));
+      .flatMap(({ kept = [], refused }) => kept.filter(({ event }) => !refused.has(event.eventId)))
+      .filter(({ source }) => !again.has(source));
     const { lettersOfSinks, missed } = await feedSinks(sinks, counted, onFed);
     letters.push(...lettersOfSinks);
     for (const source of missed) again.add(source);

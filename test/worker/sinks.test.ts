@@ -248,6 +248,20 @@ describe("a sink that fails", () => {
     expect(taken).toHaveLength(4);
   });
 
+  test("is given what was counted, also under the id of an event that another ledger refused", async () => {
+    const { sink, taken } = takes();
+    const [one, other] = [newRef().experiment, newRef().experiment];
+    const { letters } = await consumed([sink], [...about(one).slice(0, 1), ...about(other).slice(0, 1)], {
+      ledger: ({ experiment }) => ({
+        record: async (batch) => ({
+          crossovers: 0,
+          refused: experiment === one ? batch.exposures.map(([eventId]) => ({ eventId, reason: "full" })) : [],
+        }),
+      }),
+    });
+    expect([letters.length, taken.length]).toEqual([1, 1]);
+  });
+
   test("is on the board of health from its third failure in a row, until it takes something again", () => {
     const notes: (readonly [string, number])[] = [];
     const reported: string[] = [];
