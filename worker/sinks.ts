@@ -150,9 +150,8 @@ const within = async <Result>(work: Promise<Result>, milliseconds: number): Prom
   }
 };
 
-const feedOne = async (fed: FedSink, given: readonly Envelope[]): Promise<FeedReport> => {
-  const { sink, types, timeLimitMs, batchEvents, invocationEvents = Infinity } = fed;
-  const wanted = types === undefined ? given : given.filter(({ eventType }) => types.includes(eventType));
+const feedOne = async (fed: FedSink, wanted: readonly Envelope[]): Promise<FeedReport> => {
+  const { sink, timeLimitMs, batchEvents, invocationEvents = Infinity } = fed;
   const events = wanted.length > invocationEvents ? wanted.slice(0, invocationEvents) : wanted;
   const over = wanted.slice(events.length);
   const refused: { event: Envelope; message: string }[] = over.map((event) => ({
@@ -177,9 +176,15 @@ const feedOne = async (fed: FedSink, given: readonly Envelope[]): Promise<FeedRe
 
 /**
  * Gives every sink the events that it is for, all sinks at once, and waits for each no longer than its time limit for a
- * batch. Never rejects.
+ * batch. Nothing is told of a sink that there is nothing for: it may be well or not. Never rejects.
  *
  * @example for (const { sink, missing } of await feed(sinks, events)) if (missing.length > 0) log(sink.name);
  */
 export const feed = (sinks: readonly FedSink[], events: readonly Envelope[]): Promise<readonly FeedReport[]> =>
-  events.length === 0 ? Promise.resolve([]) : Promise.all(sinks.map((sink) => feedOne(sink, events)));
+  Promise.all(
+    sinks.flatMap((sink) => {
+      const { types } = sink;
+      const wanted = types === undefined ? events : events.filter(({ eventType }) => types.includes(eventType));
+      return wanted.length === 0 ? [] : [feedOne(sink, wanted)];
+    }),
+  );

@@ -262,6 +262,13 @@ describe("a sink that fails", () => {
     expect([letters.length, taken.length]).toEqual([1, 1]);
   });
 
+  test("is not taken for well because a message has nothing for it", async () => {
+    const outcomes = { ...fails(false), types: ["Outcome"] } satisfies FedSink;
+    const events = about(newRef().experiment);
+    expect((await consumed([outcomes], events)).reports).toMatchObject([{ missing: [{ eventType: "Outcome" }] }]);
+    expect((await consumed([outcomes], events.slice(0, 1))).reports).toEqual([]);
+  });
+
   test("is on the board of health from its third failure in a row, until it takes something again", () => {
     const notes: (readonly [string, number])[] = [];
     const reported: string[] = [];
