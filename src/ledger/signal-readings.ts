@@ -10,6 +10,7 @@ import { momentsOf, parseDecimal } from "./decimal.ts";
 import { groundOf, subjectsIn } from "./ground.ts";
 import { earlierPlansOf, livePlan } from "./plan.ts";
 import { sampleRatioOf } from "./sample-ratio.ts";
+import { outcomesOff } from "./unnamed.ts";
 
 /** Power by now of the effect that was declared, never of the one that is observed. */
 const powerOf = (
@@ -38,8 +39,9 @@ const powerOf = (
 };
 
 /**
- * Every signal that holds for a serving experiment. Under a sample ratio mismatch that is said, and nothing of an effect:
- * what cannot be trusted concludes nothing. A metric that was declared or changed after the start raises none.
+ * Every signal that holds for a serving experiment. Under a sample ratio mismatch that is said, and nothing of an effect,
+ * nor where outcomes are off: what cannot be trusted concludes nothing. A metric that was declared or changed after the
+ * start raises none.
  *
  * @param custom what the host wants to be told of besides
  * @example signalsOf(state, counts).map(({ signalType }) => signalType) // ["SequentialCheckpoint", "MinimumSampleReached"]
@@ -57,7 +59,8 @@ export const signalsOf = (
   const metrics = ((state.live ?? state.latest).configuration.metrics ?? []).filter(
     ({ name, kind }) => kind !== "ratio" && !marks.has(name),
   );
-  const contrasts = sampleRatios.some(({ sequential }) => sequential.mismatch)
+  const untrusted = outcomesOff(counts) !== undefined || sampleRatios.some(({ sequential }) => sequential.mismatch);
+  const contrasts = untrusted
     ? []
     : metrics.flatMap((metric) =>
         sequencesOf(state, counts, metric, sequenceOptionsOf(state)).map((contrast) => ({

@@ -22,6 +22,7 @@ const small = { control: [400, 40], treatment: [400, 41] } as const;
 const large = { control: [5_000, 250], treatment: [5_000, 255] } as const;
 const better = { control: [5_000, 250], treatment: [5_000, 500] } as const;
 const mismatch = { checkpointLooks: [{ epoch: 0, looks: 3, logBayesFactor: 14, pValue: 1e-6 }] };
+const hidden = { unnamed: { epochs: [], outcomes: true } };
 
 describe("given a running experiment with a plan", () => {
   test.for([
@@ -29,6 +30,7 @@ describe("given a running experiment with a plan", () => {
     ["the planned sample and the power that it gives", purchases(large), ["MinimumSampleReached", "PowerThresholdMet"]],
     ["an effect besides", purchases(better), ["SequentialCheckpoint", "MinimumSampleReached", "PowerThresholdMet"]],
     ["a mismatch: nothing of an effect", purchases(better, mismatch), ["SampleRatioMismatch", "MinimumSampleReached"]],
+    ["outcomes that are off: nothing of an effect", purchases(better, hidden), ["MinimumSampleReached"]],
     ["many who crossed", purchases(small, { crossovers: 20 }), ["CrossoverRate"]],
   ] as const)("when there are %s", ([, counts, expected]) => {
     expect(typesOf(started(), counts)).toEqual(expected);
