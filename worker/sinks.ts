@@ -51,7 +51,7 @@ export interface FedSink {
 const usualBatch = 1_000;
 /** Files are better large; their sinks cut what is too large for one. */
 const fileBatch = 10_000;
-/** Data points that Analytics Engine takes in one invocation of a Worker; it drops the rest without a word. */
+/** Data points that Analytics Engine takes in one invocation of a Worker, for all datasets; it drops the rest without a word. */
 const analyticsPoints = 250;
 
 /** Redirects are not followed: they would carry what authorises to somebody else. */
@@ -112,8 +112,9 @@ const batchOf: Readonly<Partial<Record<SinkSettings["type"], number>>> = {
  *
  * @throws ProvisoError `invalid-dsl` for a binding or secret that this deployment does not have
  */
-export const eventSinksOf = ({ dataPlane }: Dsl, deployment: SinkDeployment): readonly FedSink[] =>
-  dataPlane.sinks.map((settings, index) => {
+export const eventSinksOf = ({ dataPlane }: Dsl, deployment: SinkDeployment): readonly FedSink[] => {
+  const sharing = dataPlane.sinks.filter(({ type }) => type === "analyticsEngine").length;
+  return dataPlane.sinks.map((settings, index) => {
     const path = `dataPlane.sinks[${index}]`;
     return {
       name: settings.name,
@@ -122,9 +123,10 @@ export const eventSinksOf = ({ dataPlane }: Dsl, deployment: SinkDeployment): re
       types: settings.types,
       timeLimitMs: parseDuration(settings.timeLimit) ?? 10_000,
       batchEvents: batchOf[settings.type] ?? usualBatch,
-      ...(settings.type === "analyticsEngine" && { invocationEvents: analyticsPoints }),
+      ...(settings.type === "analyticsEngine" && { invocationEvents: Math.floor(analyticsPoints / sharing) }),
     };
   });
+};
 
 /** What became of the events that one sink was fed with. */
 export interface FeedReport {

@@ -159,6 +159,9 @@ describe("every sink of a DSL gets what the ledger counted", () => {
     expect(reports.map(({ refused }) => [refused.length, refused[0]?.message])).toEqual([
       [50, "it takes 250 events in one invocation"],
     ]);
+    const two = "{ type: analyticsEngine, dataset: D }, { type: analyticsEngine, name: other, dataset: D }";
+    const shared = await consumed(sinksOf(two), many);
+    expect(shared.reports.map(({ refused }) => refused.length)).toEqual([175, 175]);
   });
 });
 
