@@ -25,16 +25,16 @@ export const receiptLifetimeMs = 24 * 3_600_000;
 /** How exactly "expired" is meant: many commands share one look. */
 const hourMs = 3_600_000;
 
+const nextAt = (times: ReadonlyMap<string, number>, key: string): number => (times.get(key) ?? -Infinity) + hourMs;
+
 /** What it remembers may be lost with the object: then it writes, or sweeps, once more than it had to. */
 export const createReceiptSweep = ({ sweep, wake, now, report }: ReceiptSweepOptions): ReceiptSweep => {
   const notedAt = new Map<string, number>();
   const sweptAt = new Map<string, number>();
-  const isRecent = (times: ReadonlyMap<string, number>, key: string): boolean =>
-    now() - (times.get(key) ?? -Infinity) < hourMs;
   return {
     async noted(ref) {
       const key = refKey(ref);
-      if (isRecent(notedAt, key)) return;
+      if (now() < nextAt(notedAt, key)) return;
       notedAt.set(key, now());
       try {
         // An hour later than this one expires, so that those of the coming hour have expired, too.
@@ -46,7 +46,8 @@ export const createReceiptSweep = ({ sweep, wake, now, report }: ReceiptSweepOpt
     },
     async look(ref) {
       const key = refKey(ref);
-      if (isRecent(sweptAt, key)) return null;
+      // What has expired since has perhaps no other look to wait for.
+      if (now() < nextAt(sweptAt, key)) return nextAt(sweptAt, key);
       try {
         await sweep(ref, new Date(now()).toISOString());
         sweptAt.set(key, now());

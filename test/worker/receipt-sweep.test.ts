@@ -86,6 +86,18 @@ test("many commands are one write an hour, and many rings one sweep an hour", as
   expect([it.writes(), sweeps]).toEqual([2, 2]);
 });
 
+test("a ring that comes soon after a sweep is not the last: what has expired in between is swept, too", async () => {
+  const sweptAt: number[] = [];
+  const it = object(async () => void sweptAt.push(it.now()));
+  const begin = it.now();
+  await it.receipts.noted(ref);
+  await it.passes(receiptLifetimeMs + hour / 2);
+  await it.receipts.look(ref);
+  await it.passes(3 * hour);
+  expect(sweptAt.map((at) => (at - begin - receiptLifetimeMs) / hour)).toEqual([0.5, 1.5]);
+  expect(it.rings()).toBeNull();
+});
+
 test("a store that is away is asked again an hour later", async () => {
   let failures = 2;
   let sweeps = 0;
