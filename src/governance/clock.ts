@@ -31,7 +31,11 @@ const commandsOf = (reading: GuardrailReading, state: ExperimentState): readonly
   const guardrail = { guardrail: name, metric, variant, why, figures, ...of };
   if (action === "notify") return [{ type: "Notify", guardrail }];
   // Paused already, and whoever is in is still served: the switch gives them control, and the finding is written down.
-  if (action === "pause" && state.lifecycle === "Paused") return [{ type: "Notify", guardrail }, { type: "Kill" }];
+  if (action === "pause" && state.lifecycle === "Paused")
+    return [
+      { type: "Notify", guardrail },
+      { type: "Kill", guardrail },
+    ];
   return [{ type: "Transition", to: action === "pause" ? "Paused" : "RolledBack", guardrail }];
 };
 

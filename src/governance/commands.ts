@@ -86,6 +86,8 @@ export type CommandOf<Metadata> =
       /** Left out: the whole experiment. */
       readonly variant?: string;
       readonly reason?: string;
+      /** The guardrail that throws the switch, where one does. */
+      readonly guardrail?: GuardrailFinding;
     }
   | ({ readonly type: "Revive"; readonly variant?: string } & Asking<Metadata>)
   /** A guardrail that only notifies was broken. */

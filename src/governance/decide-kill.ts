@@ -2,6 +2,7 @@
 import { isServing } from "../lifecycle.ts";
 import { type Command, type Decision, deny, type Evidence, noClaims } from "./commands.ts";
 import { decideChange } from "./decide-change.ts";
+import { findingHolds } from "./guardrails.ts";
 import type { Aim } from "./proposals.ts";
 import type { ExperimentState } from "./state.ts";
 
@@ -25,8 +26,9 @@ const isKilled = ({ killed }: ExperimentState, variant: string | undefined): boo
 
 export const decideKill = (
   state: ExperimentState,
-  { variant, reason }: Extract<Command, { type: "Kill" }>,
+  { variant, reason, guardrail }: Extract<Command, { type: "Kill" }>,
 ): Decision => {
+  if (guardrail !== undefined && !findingHolds(state, guardrail)) return { outcome: "unchanged" };
   const refused = unknownVariant(state, variant);
   if (refused !== null) return refused;
   if (isKilled(state, variant)) return { outcome: "unchanged" };

@@ -3,8 +3,8 @@ import { allowedTransitions, canTransition } from "../lifecycle.ts";
 import { type Command, type Decision, deny, type Evidence } from "./commands.ts";
 import { type Ask, decideChange } from "./decide-change.ts";
 import type { ChangeParameters } from "./events.ts";
+import { findingHolds } from "./guardrails.ts";
 import { transitionTo } from "./proposals.ts";
-import { servesSomebody } from "./serving.ts";
 import type { ExperimentState } from "./state.ts";
 
 type Transition = Extract<Command, { type: "Transition" }>;
@@ -55,13 +55,7 @@ export const decideMove = (
   return decideChange(state, transitionTo(move.to, { ...parameters, ...pause, ...extra }), ask, evidence);
 };
 
-/** What a guardrail found holds for the version, epoch and start it was found on, and for nothing later. */
-const isOver = (state: ExperimentState, { guardrail }: Transition): boolean =>
-  guardrail !== undefined &&
-  (!servesSomebody(state) ||
-    state.live?.version !== guardrail.version ||
-    state.epoch !== guardrail.epoch ||
-    state.servingSince !== guardrail.since);
-
 export const decideTransition = (state: ExperimentState, command: Transition, evidence: Evidence): Decision =>
-  isOver(state, command) ? { outcome: "unchanged" } : decideMove(state, command, command, evidence);
+  command.guardrail !== undefined && !findingHolds(state, command.guardrail)
+    ? { outcome: "unchanged" }
+    : decideMove(state, command, command, evidence);

@@ -3,6 +3,8 @@ import type { Guardrail } from "../experiment.ts";
 import type { GuardrailFinding } from "./events.ts";
 import type { ChangeContext, EvidenceItem, PolicyResult } from "./policies/policy.ts";
 import { judgeMissing } from "./policies/missing.ts";
+import { servesSomebody } from "./serving.ts";
+import type { ExperimentState } from "./state.ts";
 
 /** A guardrail, and what follows from what it found. */
 export interface GuardrailReading {
@@ -36,6 +38,10 @@ export const guardrailName = ({
   maximum === undefined
     ? `${metric} maximumIncrease ${String(maximumIncrease)}${relative === true ? " relative" : ""}`
     : `${metric} maximum ${maximum}`;
+
+/** What a guardrail found holds for the version, epoch and start it was found on, and for nothing later. */
+export const findingHolds = (state: ExperimentState, { version, epoch, since }: GuardrailFinding): boolean =>
+  servesSomebody(state) && state.live?.version === version && state.epoch === epoch && state.servingSince === since;
 
 /** More people would be let in to something that serves: only then do guardrails stand in the way of a change. */
 export const isWatchedWidening = ({ servingSince, servedTraffic, trafficAfter }: ChangeContext): boolean =>

@@ -17,20 +17,20 @@ const paused = async (mode: "control" | "stopEnrolment", onViolation: "rollBack"
   let time = startOfTime;
   let verdict: GuardrailReading["verdict"] = "safe";
   let asked = 0;
+  let meanwhile: () => Promise<unknown> = () => Promise.resolve();
   const store = memoryStore();
   const governance = createGovernance({
     store,
     now: () => time,
     telemetry: {
       read: () => Promise.reject(new Error("no figures")),
-      guardrails: () => {
+      guardrails: async () => {
         asked += 1;
+        await meanwhile();
         const action = verdict === "violated" ? onViolation : "none";
         const metric = "error";
         const guardrail = "error maximumIncrease 0.01";
-        return Promise.resolve([
-          { guardrail, metric, verdict, action, variant: "treatment", why: "1.2 % more", figures: {} },
-        ]);
+        return [{ guardrail, metric, verdict, action, variant: "treatment", why: "1.2 % more", figures: {} }];
       },
     },
   });
@@ -53,6 +53,7 @@ const paused = async (mode: "control" | "stopEnrolment", onViolation: "rollBack"
     started,
     asked: () => asked,
     types: async () => (await store.history(ref, { limit: 100 })).events.map(({ type }) => type),
+    meets: (work: () => Promise<unknown>) => void (meanwhile = work),
     says: (next: GuardrailReading["verdict"]) => void (verdict = next),
     ticks: async () => {
       time += minute;
@@ -92,6 +93,20 @@ describe("a pause that stops enrolment", () => {
     expect(ruleOf(await it.state())).toMatchObject({ state: "Paused", killed: true });
     await it.ticks();
     expect((await it.types()).slice(before.length)).toEqual(["GuardrailBroken", "Killed"]);
+  });
+
+  test("given it is resumed while its guardrails are read, then what they found of the pause switches nothing off", async () => {
+    const it = await paused("stopEnrolment", "pause");
+    it.says("violated");
+    it.meets(async () => {
+      it.meets(() => Promise.resolve());
+      it.says("safe");
+      await it.governance.transition(ref, "Running", {}, author);
+      it.says("violated");
+    });
+    await it.ticks();
+    expect(await it.state()).toMatchObject({ lifecycle: "Running", killed: { experiment: false } });
+    expect(await it.types()).not.toContain("GuardrailBroken");
   });
 
   test("is told of where the guardrail only notifies, once", async () => {
