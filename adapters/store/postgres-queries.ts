@@ -14,7 +14,7 @@ import { readEvent, readState } from "../../src/governance/stored.ts";
 import type { ExperimentRef, Scope } from "../../src/scope.ts";
 
 /** Of 0001 and what came after it: `migrations/postgres/` ends in this. */
-export const schemaVersion = 2;
+export const schemaVersion = 3;
 
 const PeopleText = v.pipe(
   v.nullable(v.string()),

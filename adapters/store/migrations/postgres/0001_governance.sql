@@ -59,19 +59,13 @@ CREATE TABLE events (
   ),
   CHECK (version::text IS NOT DISTINCT FROM CASE type WHEN 'VersionWritten' THEN record::json #>> '{data,version}' END)
 );
--- What is not the primary key begins with another column. While a table has not been analysed every index that begins with the
--- same columns looks as good as the key, and a row would be looked for in all of an experiment or a scope.
-CREATE INDEX events_by_type ON events (type, tenant, environment, experiment, seq);
+CREATE INDEX events_by_type ON events (tenant, environment, experiment, type, seq);
 CREATE INDEX events_by_version ON events (tenant, environment, experiment, version) WHERE version IS NOT NULL;
 CREATE INDEX events_by_time ON events (tenant, environment, family, at) WHERE family IS NOT NULL;
 
 -- Sees what is committed and the earlier rows of its own statement. Two commits at one moment may both pass it: they have
 -- the same seq then, and the primary key lets one through.
---
--- enable_sort: while a table has not been analysed, any index looks as good as the primary key, with a sort of the whole history
--- behind it. What is asked here is always the end of an index.
-CREATE FUNCTION follow_head() RETURNS trigger LANGUAGE plpgsql
-SET search_path FROM CURRENT SET enable_sort = off SET enable_bitmapscan = off AS $$
+CREATE FUNCTION follow_head() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
   head record;
 BEGIN
@@ -170,7 +164,7 @@ CREATE TABLE snapshots (
   PRIMARY KEY (tenant, environment, experiment),
   CHECK (lifecycle IS NOT DISTINCT FROM state::json ->> 'lifecycle')
 );
-CREATE INDEX snapshots_by_lifecycle ON snapshots (lifecycle, tenant, environment, experiment);
+CREATE INDEX snapshots_by_lifecycle ON snapshots (tenant, environment, lifecycle, experiment);
 
 -- Names that one experiment of a scope holds alone: surfaces, pairs of conflicting experiments. The primary key refuses a
 -- second holder, and the trigger an UPDATE (or an upsert) that would make one out of another.
@@ -195,7 +189,7 @@ CREATE TABLE receipts (
   expires_at bigint NOT NULL,
   PRIMARY KEY (tenant, environment, experiment, key)
 );
-CREATE INDEX receipts_by_expiry ON receipts (expires_at, tenant, environment, experiment);
+CREATE INDEX receipts_by_expiry ON receipts (tenant, environment, experiment, expires_at);
 
 -- An index entry holds some 2,700 bytes, and the id of a person may have more. Immutable, because the encoding is UTF8.
 CREATE FUNCTION digest_of(value text) RETURNS bytea LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -253,7 +247,7 @@ CREATE TABLE positions (
 -- values, rules) belongs to one experiment and is written behind the place in `events`, so by one commit at a time.
 -- Under REPEATABLE READ and SERIALIZABLE the same happens with other error codes.
 CREATE FUNCTION commit_experiment(wanted text, OUT outcome text, OUT claim text, OUT holder text)
-LANGUAGE plpgsql SET search_path FROM CURRENT SET enable_sort = off SET enable_bitmapscan = off AS $$
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 #variable_conflict use_column
 DECLARE
   given CONSTANT jsonb := wanted::jsonb;
@@ -388,41 +382,4 @@ BEGIN
   END IF;
   DELETE FROM events WHERE tenant = t AND environment = e AND experiment = x AND seq < place;
   RETURN true;
-END $$;
-
--- One consistent reading of an experiment: a stable function sees the database as its statement does.
-CREATE FUNCTION load_experiment(t text, e text, x text, wanted_receipt text, now_ms bigint, wanted_actor text)
-RETURNS TABLE (
-  state text, revision double precision, revision_hash text, seq double precision, hash text, at text, people text,
-  actor text, key text, fingerprint text, answer text, expires_at double precision
-)
-LANGUAGE plpgsql STABLE SET search_path FROM CURRENT SET enable_sort = off SET enable_bitmapscan = off AS $$
-#variable_conflict use_column
-BEGIN
-  RETURN QUERY
-  SELECT now.state, now.revision::double precision, now.revision_hash, head.seq::double precision, head.hash, head.at,
-    (
-      SELECT jsonb_object_agg(named.ref, known.value)::text
-      FROM jsonb_array_elements_text(now.people::jsonb) AS named (ref)
-      CROSS JOIN LATERAL (
-        SELECT value FROM personal
-        WHERE personal.tenant = t AND personal.environment = e AND personal.experiment = x AND personal.ref = named.ref
-        LIMIT 1
-      ) AS known
-    ),
-    (
-      SELECT known.ref FROM personal AS known
-      WHERE known.tenant = t AND known.environment = e AND known.experiment = x AND known.kind = 'actor'
-        AND digest_of(known.value) = digest_of(wanted_actor)
-    ),
-    kept.key, kept.fingerprint, kept.answer, kept.expires_at::double precision
-  FROM snapshots AS now
-  CROSS JOIN LATERAL (
-    SELECT last.seq, last.hash, last.at FROM events AS last
-    WHERE last.tenant = t AND last.environment = e AND last.experiment = x ORDER BY last.seq DESC LIMIT 1
-  ) AS head
-  LEFT JOIN receipts AS kept
-    ON kept.tenant = t AND kept.environment = e AND kept.experiment = x AND kept.key = wanted_receipt
-    AND kept.expires_at > now_ms
-  WHERE now.tenant = t AND now.environment = e AND now.experiment = x;
 END $$;
