@@ -9,6 +9,7 @@ import { ProvisoError } from "../../src/errors.ts";
 import type { Subscriber } from "../../src/delivery/subscriber.ts";
 import { startTimer } from "../../src/events/timer.ts";
 import type { PersonalRef } from "../../src/governance/events.ts";
+import { storableRefs } from "../../src/governance/storable-query.ts";
 import type { Commit, GovernanceStore, HistoryPage, ListPage } from "../../src/governance/store.ts";
 import { limits } from "../../src/limits.ts";
 import { type ExperimentRef, refKey, type Scope, scopeKey } from "../../src/scope.ts";
@@ -173,6 +174,14 @@ export const mirrorStore = (options: MirrorStoreOptions): MirrorStore => {
     for (const error of await everyFollower(advanced)) report(error);
   };
 
+  const eraseAtFollowers = async (ref: ExperimentRef, refs: readonly PersonalRef[]): Promise<void> => {
+    const errors = await everyFollower((follower) => follower.erase(ref, refs));
+    if (errors.length === 0) return;
+    for (const error of errors) report(error);
+    const cause = new AggregateError(errors, String(errors[0]));
+    throw new ProvisoError("store-unavailable", "a follower has not erased the values: ask again", {}, { cause });
+  };
+
   const troubles = (): readonly FollowerTrouble[] => followers.flatMap((follower) => follower.troubles());
 
   return {
@@ -202,14 +211,16 @@ export const mirrorStore = (options: MirrorStoreOptions): MirrorStore => {
     rules: (ref, query) => primary.rules(ref, query),
     personal: (ref, query) => primary.personal(ref, query),
 
-    /** Done when it is done everywhere, in either mode: a value that a follower keeps is not erased. */
-    async erase(ref: ExperimentRef, refs: readonly PersonalRef[]) {
+    /**
+     * Done when it is done everywhere, in either mode: a value that a follower keeps is not erased. The primary comes after
+     * the followers, because it knows what is to be erased for whoever has to ask again; and then they once more, because
+     * something may have been on its way to them that was read before.
+     */
+    async erase(ref: ExperimentRef, given: readonly PersonalRef[]) {
+      const refs = storableRefs(ref, given);
+      await eraseAtFollowers(ref, refs);
       await primary.erase(ref, refs);
-      const errors = await everyFollower((follower) => follower.erase(ref, refs));
-      if (errors.length === 0) return;
-      for (const error of errors) report(error);
-      const cause = new AggregateError(errors, String(errors[0]));
-      throw new ProvisoError("store-unavailable", "a follower has not erased the values: ask again", {}, { cause });
+      await eraseAtFollowers(ref, refs);
     },
 
     /** What is archived is gone from the primary, so every follower that can follow has it first. */

@@ -207,16 +207,22 @@ export const createFollower = (primary: GovernanceStore, store: GovernanceStore)
     if (erased.length > 0) await store.erase(ref, erased);
   };
 
-  /** What the primary keeps under idempotency keys and the follower lacks. */
-  const missingReceipts = async (ref: ExperimentRef, now: string): Promise<readonly Receipt[]> => {
+  /**
+   * What the primary keeps under idempotency keys and the follower lacks. The follower is read first, so what it alone has
+   * the primary has let go of since: an erasure took it, while a process that has died brought it here.
+   */
+  const missingReceipts = async (ref: ExperimentRef, now: string, mayHaveMore = true): Promise<readonly Receipt[]> => {
     const known = new Map<string, Receipt>();
     for await (const one of receiptsIn(store, ref, now)) known.set(one.key, one);
-    const missing: Receipt[] = [];
+    const [missing, alone]: [Receipt[], Set<string>] = [[], new Set(known.keys())];
     for await (const one of receiptsIn(primary, ref, now)) {
       const mine = known.get(one.key);
       if (mine === undefined || !isSameReceipt(mine, one)) missing.push(one);
+      alone.delete(one.key);
     }
-    return missing;
+    if (alone.size === 0 || !mayHaveMore) return missing;
+    await store.erase(ref, []);
+    return missingReceipts(ref, now, false);
   };
 
   /**

@@ -372,6 +372,30 @@ describe("mirror: a follower that is made the authority", () => {
     expect((await follower.receipts(ref)).receipts).toHaveLength(2);
   });
 
+  test("loses an answer that was erased while a process that then died was bringing it, and no other", async () => {
+    const primary = memoryStore();
+    const ref = freshRef();
+    const first = creation(ref, { receipt: receipt("first") });
+    await commitAll(primary, ref, first);
+    const follower = memoryStore();
+    const dies: GovernanceStore = {
+      ...follower,
+      keepReceipts: async (place, receipts) => {
+        await primary.erase(place, [author.ref]);
+        await follower.erase(place, [author.ref]);
+        await follower.keepReceipts(place, receipts);
+        throw new Error("the process is gone");
+      },
+    };
+    await expect(mirrorStore({ primary, followers: [dies] }).catchUp(ref)).rejects.toThrow("gone");
+    const store = mirrorStore({ primary, followers: [follower], report: fail });
+    await commitAll(store, ref, next(after(first), { receipt: receipt("second") }));
+    expect((await follower.receipts(ref)).receipts.map(({ key }) => key)).toEqual(["first", "second"]);
+    await store.catchUp(ref);
+    expect((await follower.receipts(ref)).receipts.map(({ key }) => key)).toEqual(["second"]);
+    await expectSame(primary, follower, ref);
+  });
+
   test("gets large answers a few at a time", async () => {
     const primary = memoryStore();
     const ref = freshRef();
@@ -558,6 +582,22 @@ describe("mirror: erasing and archiving", () => {
     switched.meet = works;
     await store.erase(ref, [author.ref]);
     for (const one of [primary, follower]) expect((await one.personal(ref)).values).toEqual([]);
+  });
+
+  test("given a follower that was away, then asking again erases the person there too", async () => {
+    const { primary, follower, switched, store } = mirrored();
+    const governance = createGovernance({ store });
+    const root = { actor: { id: "root@example.com", kind: "human", roles: ["admin"] } } as const;
+    await governance.define("a", { variants }, by);
+    switched.meet = isAway;
+    await expect(governance.erase("a", by.actor.id, root)).rejects.toMatchObject({ code: "store-unavailable" });
+    switched.meet = works;
+    expect(await governance.erase("a", by.actor.id, root)).toBeGreaterThan(0);
+    const ref = { tenant: "default", environment: "default", experiment: "a" };
+    await store.catchUp(ref);
+    for (const one of [primary, follower])
+      expect(JSON.stringify((await one.personal(ref)).values)).not.toContain(by.actor.id);
+    await expectSame(primary, follower, ref);
   });
 
   test("what is erased while it is on its way does not stay behind", async () => {
