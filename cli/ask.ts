@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import type { Scope } from "../src/scope.ts";
 import type { CommandContext } from "./command.ts";
-import { CliFailure, messageOf } from "./failure.ts";
+import { CliFailure, messageOf, usageFailure } from "./failure.ts";
 
 export interface ServerAddress {
   /** Origin, and the path under which the server is mounted, without a slash at the end. */
@@ -12,11 +12,20 @@ export interface ServerAddress {
   readonly signal: AbortSignal;
 }
 
-/** A server by its address, asked with the token that is in the environment. */
-export const serverAddress = (url: string, { environment, signal }: CommandContext): ServerAddress => {
+/**
+ * A server by its address, asked with the token that is in the environment.
+ *
+ * @param what how messages call the address
+ * @throws CliFailure for what is no address of a server, and for one with a password in it, which is not shown
+ */
+export const serverAddress = (what: string, text: string, { environment, signal }: CommandContext): ServerAddress => {
+  const url = /^https?:\/\//i.test(text) ? URL.parse(text) : null;
+  if (url === null) throw usageFailure(`${what}${text.includes("@") ? "" : ` ${text}`} is no address`);
+  if (url.username !== "" || url.password !== "")
+    throw usageFailure(`${what} of ${url.host} has a name or a password in it: servers take a token, in PROVISO_TOKEN`);
   const token = environment["PROVISO_TOKEN"];
   return {
-    url: url.replace(/\/+$/, ""),
+    url: text.replace(/\/+$/, ""),
     signal,
     ...(token === undefined || token === "" ? {} : { token }),
   };

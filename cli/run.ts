@@ -1,5 +1,6 @@
 /** From the process's arguments to a command, and from what becomes of it to an exit code. */
 import { nearest } from "../src/config/nearest.ts";
+import { printable } from "../src/report/text.ts";
 import { describeOptions, parseArguments } from "./arguments.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { archive } from "./commands/archive.ts";
@@ -126,7 +127,7 @@ export const runProcess = async (): Promise<void> => {
       process.stderr.write("proviso: stopped\n");
       process.exitCode = stoppedWith;
     } else {
-      process.stderr.write(`proviso: ${messageOf(error)}\n`);
+      process.stderr.write(`proviso: ${printable(messageOf(error))}\n`);
       process.exitCode = error instanceof CliFailure ? error.exitCode : 1;
     }
   } finally {

@@ -24,14 +24,9 @@ const formatOf = (args: ParsedArguments): Format => {
   return found;
 };
 
-const addressOf = (text: string): string => {
-  if (!/^https?:\/\//i.test(text) || !URL.canParse(text)) throw usageFailure(`--url ${text} is no address`);
-  return text;
-};
-
 const fromServer = async (name: string, args: ParsedArguments, context: CommandContext): Promise<unknown> => {
-  const url = addressOf(args.value("url") ?? "http://127.0.0.1:8787");
-  const ask = createAsk(serverAddress(url, context), "viewer");
+  const server = serverAddress("--url", args.value("url") ?? "http://127.0.0.1:8787", context);
+  const ask = createAsk(server, "viewer");
   const query = args.has("untrusted") ? "?untrusted=show" : "";
   const response = await ask(`/${encodeURIComponent(name)}/results${query}`, scopeOf(args));
   return response.json();

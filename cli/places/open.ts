@@ -13,7 +13,7 @@ import type { CommandContext } from "../command.ts";
 import { serverAddress } from "../ask.ts";
 import { explain, judgeDsl, namedFile, readDsl } from "../dsl-file.ts";
 import { bindings, loadMiniflare, startEmbedded } from "../embedded.ts";
-import { CliFailure, usageFailure } from "../failure.ts";
+import { CliFailure } from "../failure.ts";
 import { startGuard } from "../guarded.ts";
 import { assertUnused } from "../state-lock.ts";
 import type { Place } from "./place.ts";
@@ -184,8 +184,7 @@ export interface OpenedPlace {
  */
 export const openPlace = async (where: string, context: CommandContext, options: OpenOptions): Promise<OpenedPlace> => {
   if (/^https?:\/\//i.test(where)) {
-    if (!URL.canParse(where)) throw usageFailure(`${where} is no address`);
-    return { place: serverPlace(serverAddress(where, context)), signer: undefined };
+    return { place: serverPlace(serverAddress("the address", where, context)), signer: undefined };
   }
   const file = namedFile(where, context.directory);
   const text = await readDsl(file);

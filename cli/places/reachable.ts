@@ -29,7 +29,8 @@ export const reached = async (
   try {
     return (await store.check()) ?? [];
   } catch (error) {
-    if (usable && error instanceof Error && error.cause === undefined) return [error.message];
+    if (usable && error instanceof Error && error.cause === undefined)
+      return [withoutSecrets(error.message, credential)];
     const reason = error instanceof Error && error.cause !== undefined ? `: ${messageOf(error.cause)}` : "";
     const said = withoutSecrets(`${messageOf(error)}${reason}`, credential);
     const hint = said.includes("migrations have not") ? " (npx proviso migrate applies them)" : "";

@@ -245,6 +245,15 @@ describe("proviso report", () => {
     await expect(report(...args)).rejects.toThrow(sentence);
   });
 
+  test.for(["http://ada:hidden-word@127.0.0.1:1", "http://hidden-word@[", "https://:hidden-word@x.example"] as const)(
+    "an address with a password in it is refused, and the password is not shown: %s",
+    async (address) => {
+      const error: unknown = await report("checkout", "--url", address).catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({ exitCode: 2 });
+      expect(String(error)).not.toContain("hidden-word");
+    },
+  );
+
   test("the server's own words for an experiment that is not there", async () => {
     await expect(report("other", "--url", url)).rejects.toThrow("there is no experiment other [experiment-not-found]");
   });
