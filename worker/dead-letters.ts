@@ -34,6 +34,9 @@ export interface DeadLetter {
 
 /** JSON text inside JSON text: quotes and backslashes double, which leaves room for any event within its limit. */
 const contentBytes = 100_000;
+/** What is left of a message for the problems: what a sink's far side says may be of any length. */
+const problemsMax = 10;
+const problemCharacters = 300;
 
 /** What a message may hold need not have a JSON form. */
 const textOf = (content: unknown): string => {
@@ -63,7 +66,9 @@ export const deadLettersOf = (
   return parts.map((part, index) => ({
     v: 1,
     reason,
-    problems: problems.slice(0, 10),
+    problems: problems
+      .slice(0, problemsMax)
+      .map(({ path, message }) => ({ path, message: message.slice(0, problemCharacters) })),
     messageId: source.id,
     sentAt: source.timestamp.toISOString(),
     content: part,

@@ -232,6 +232,16 @@ describe("a sink that fails", () => {
     expect(String(letters)).toContain("Outcome");
   });
 
+  test("whose far side says more than a message of the queue holds keeps no dead letter back", async () => {
+    const wordy = told("wordy", true, async () => ({
+      accepted: 0,
+      rejected: [{ index: 0, message: "no ".repeat(60_000) }],
+    }));
+    const { letters } = await consumed([wordy], about(newRef().experiment).slice(0, 1));
+    expect(letters.map((letter) => String(letter).length < 2_000)).toEqual([true]);
+    expect(String(letters)).toContain("wordy: no no no");
+  });
+
   test("is given nothing that the ledger may not have", async () => {
     const { sink, taken } = takes();
     const { fates } = await consumed([sink], about(newRef().experiment), {
