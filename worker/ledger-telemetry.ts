@@ -72,10 +72,9 @@ export const ledgerTelemetry = ({ store, ledger, now }: LedgerTelemetryOptions):
       if (counted === null) return guardrailReadings(state, watched);
       const { counts, epoch, planned, earlier } = counted;
       const sampleRatio = sampleRatioOf(groundOf(counts, planned, epoch, earlier), epoch);
-      return [
-        ...guardrailReadings(state, watched, !sampleRatio.sequential.mismatch),
-        ...autoStopReadings(state, counts, sampleRatio),
-      ];
+      // Nobody knows that it holds where it cannot be tested.
+      const holds = !sampleRatio.sequential.mismatch && sampleRatioOff(counts, epoch) === undefined;
+      return [...guardrailReadings(state, watched, holds), ...autoStopReadings(state, counts, sampleRatio)];
     },
   };
 };

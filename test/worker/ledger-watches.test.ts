@@ -1,6 +1,10 @@
 import { describe, expect, test } from "vitest";
+import { memoryStore } from "../../adapters/store/memory.ts";
 import type { Watch } from "../../src/ledger/watch.ts";
 import { openLedger } from "../../worker/ledger.ts";
+import { ledgerTelemetry } from "../../worker/ledger-telemetry.ts";
+import { purchases } from "../ledger/purchases.ts";
+import { scenario } from "../support/scenario.ts";
 import { idOf, measured, newRef, noon, shown, stubOf, withLedger } from "./ledger-support.ts";
 
 const watch: Watch = {
@@ -92,4 +96,25 @@ describe("what guardrails look at", () => {
     await stub.record({ ref, exposures: [shown(1, "a", "control", noon)], outcomes: [], assignments: [] });
     expect(armsOf(await stub.watched(watch))).toEqual([["control", 1, "0", "0"]]);
   });
+});
+
+test("a sample ratio that cannot be tested carries no verdict on rare events", async () => {
+  const guardrails = [{ metric: "error", relative: true, maximumIncrease: 0.5 }];
+  const scene = scenario().writes({ guardrails }).moves("PendingApproval").moves("Approved").moves("Running");
+  const rare = (variant: string, n: number) => {
+    const total = { observed: n, sum: String(n), sumOfSquares: String(n), cut: 0 };
+    return { variant, subjects: 100_000, totals: [total] };
+  };
+  const verdictWith = async (more: Parameters<typeof purchases>[1]) => {
+    const ledger = () => ({
+      counts: async () => purchases({ control: [100_000, 0], treatment: [100_000, 0] }, more),
+      watched: async () => ({ arms: [rare("control", 2), rare("treatment", 40)] }),
+    });
+    const telemetry = ledgerTelemetry({ store: memoryStore(), ledger, now: () => noon });
+    const readings = await telemetry.guardrails?.(newRef(), scene.state());
+    return readings?.map(({ verdict }) => verdict);
+  };
+  expect(await verdictWith({})).toEqual(["violated"]);
+  expect(await verdictWith({ unnamed: { epochs: [0], outcomes: false } })).toEqual(["inconclusive"]);
+  expect(await verdictWith({ unnamed: { epochs: [7], outcomes: true } })).toEqual(["violated"]);
 });
