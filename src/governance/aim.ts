@@ -2,6 +2,7 @@
 import type { Command } from "./commands.ts";
 import type { ActorRecord } from "./events.ts";
 import { type Aim, publishing, transitionTo } from "./proposals.ts";
+import { revivedTo } from "./serving.ts";
 import type { ExperimentState } from "./state.ts";
 
 export interface Asked {
@@ -37,7 +38,7 @@ export const askedBy = (state: ExperimentState | null, command: Command): Asked 
       return waiting === undefined ? null : { aim: transitionTo(waiting.to), onBehalfOf: waiting.scheduledBy };
     }
     case "Revive":
-      return { aim: { kind: "revive", to: state.lifecycle, parameters: {} } };
+      return { aim: { kind: "revive", to: revivedTo(state), parameters: {} } };
     case "Say": {
       const proposal = state.proposals.find(({ changeDigest }) => changeDigest === command.changeDigest);
       return command.decision !== "approve" || proposal === undefined

@@ -1,9 +1,9 @@
 /** Deciding a kill switch: off at once, on again as resuming would be. */
-import { isServing } from "../lifecycle.ts";
 import { type Command, type Decision, deny, type Evidence, noClaims } from "./commands.ts";
 import { decideChange } from "./decide-change.ts";
 import { findingHolds } from "./guardrails.ts";
 import type { Aim } from "./proposals.ts";
+import { revivedTo, servesSomebody } from "./serving.ts";
 import type { ExperimentState } from "./state.ts";
 
 /** Why there is nothing of that name to switch; null when there is. */
@@ -47,11 +47,11 @@ export const decideRevive = (
   if (!isKilled(state, variant)) return { outcome: "unchanged" };
   const aim: Aim = {
     kind: "revive",
-    to: state.lifecycle,
+    to: revivedTo(state),
     parameters: variant === undefined ? {} : { variant },
   };
   // Where nothing serves, taking the switch off serves nobody: the start that may follow is what is decided.
-  return isServing(state.lifecycle)
+  return servesSomebody(state)
     ? decideChange(state, aim, command, evidence)
     : decideChange(state, aim, command, { ...evidence, policySet: { ...evidence.policySet, gates: [], policies: [] } });
 };

@@ -13,6 +13,10 @@ export const staysIn = ({ lifecycle, paused }: Pick<ExperimentState, "lifecycle"
 export const servesSomebody = (state: Pick<ExperimentState, "lifecycle" | "paused">): boolean =>
   isServing(state.lifecycle) || staysIn(state);
 
+/** Where it is judged to go when a kill switch is taken off: as resuming would be, also where a pause serves whoever is in. */
+export const revivedTo = (state: Pick<ExperimentState, "lifecycle" | "paused">): ExperimentState["lifecycle"] =>
+  staysIn(state) ? "Running" : state.lifecycle;
+
 /** The lesser of what the configuration allows and what the ramp step does. */
 export const effectiveTraffic = (
   configuration: Pick<SettledConfiguration, "traffic">,

@@ -227,6 +227,23 @@ describe("kill switches", () => {
     expect(ruleOf(scene.state())?.killed).toBeUndefined();
   });
 
+  test("given a pause in which whoever is in stays in, then on again takes what resuming takes, too", () => {
+    const scene = running({ gates: [{ type: "manual", from: "Paused", to: "Running" }] })
+      .given({ type: "Transition", to: "Paused", mode: "stopEnrolment" })
+      .given({ type: "Kill" });
+    expect(codeOf(scene.when({ type: "Revive" }))).toBe("hold");
+    scene.approves("Running");
+    scene.given({ type: "Revive" });
+    expect(ruleOf(scene.state())).toMatchObject({ state: "Paused", mode: "stopEnrolment" });
+    expect(ruleOf(scene.state())?.killed).toBeUndefined();
+  });
+
+  test("in a pause for everybody it serves nobody, and takes nothing", () => {
+    const scene = running({ gates: [{ type: "manual", from: "Paused", to: "Running" }] }).moves("Paused");
+    scene.given({ type: "Kill" }).given({ type: "Revive" });
+    expect(scene.state()).toMatchObject({ lifecycle: "Paused", killed: { experiment: false } });
+  });
+
   test("control, an unknown variant, and an experiment that never ran have no switch", () => {
     const codes = (["control", "c", "__proto__"] as const).map((variant) =>
       codeOf(running().when({ type: "Kill", variant })),
