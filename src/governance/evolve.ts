@@ -142,7 +142,7 @@ const transitioned = (before: ExperimentState, { data, at, actor }: Of<"Transiti
     servingSince,
     approved,
     authorsSinceApproval: to === "Approved" ? [] : state.authorsSinceApproval,
-    frozen: starts ? (state.frozen ?? frozenAt(before.latest, at, data.planDigest)) : state.frozen,
+    frozen: starts ? (state.frozen ?? frozenAt(before.latest, at, state.epoch, data.planDigest)) : state.frozen,
     claims: data.claims,
     ramp:
       to === "Ramping"

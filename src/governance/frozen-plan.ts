@@ -13,6 +13,8 @@ export interface FrozenPlan {
   readonly at: string;
   /** The version that started. */
   readonly version: number;
+  /** The epoch that began then: whoever was counted in an earlier one belongs to another run. */
+  readonly epoch: number;
   /** {@link planDigest}; null where there was no plan. */
   readonly digest: string | null;
   readonly plan: AnalysisPlan | null;
@@ -29,10 +31,12 @@ export const planDigest = (plan: AnalysisPlan | undefined): string | null =>
 export const frozenAt = (
   { version, configuration }: Pick<VersionState, "version" | "configuration">,
   at: string,
+  epoch: number,
   digest: string | null = planDigest(configuration.plan),
 ): FrozenPlan => ({
   at,
   version,
+  epoch,
   digest,
   plan: configuration.plan ?? null,
   metrics: configuration.metrics ?? [],

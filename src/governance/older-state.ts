@@ -16,13 +16,13 @@ const frozenSince = 5;
  *
  * - Since when it serves and is live: since it entered its lifecycle state, which is no earlier than it was. Guardrails look
  *   at less, and never at what another version did.
- * - What was frozen at the first start: what is live now. Later changes are marked against that.
+ * - What was frozen at the first start: what is live now. Later changes are marked against that, and all epochs count.
  * - Who wrote the newest content: everybody who wrote since the last approval. None of them is a second pair of eyes.
  */
 export const inPresentShape = (state: ExperimentState): ExperimentState => {
   if (state.shape >= stateShape) return state;
   const { lifecycle, live, latest, since, written, authorsSinceApproval } = state;
-  const frozen = state.shape < frozenSince && live !== null ? frozenAt(live, since) : null;
+  const frozen = state.shape < frozenSince && live !== null ? frozenAt(live, since, 0) : null;
   return {
     ...state,
     shape: stateShape,

@@ -8,15 +8,17 @@ import type { LedgerCounts } from "./counts.ts";
 import { type EarlyReading, fixedHorizonOf, peekingWarning, type Signal } from "./crossings.ts";
 import { earlierPlansOf, livePlan } from "./plan.ts";
 import { results } from "./results.ts";
+import { countsOfRun } from "./run.ts";
 
 /** The warning that goes with doing something in favour of these variants. */
 const warningOf = (
   claim: string,
   state: ExperimentState,
-  counts: LedgerCounts,
+  counted: LedgerCounts,
   variants: readonly string[],
   now: number,
 ): Signal | null => {
+  const counts = countsOfRun(counted, state);
   const { configuration } = state.live ?? state.latest;
   const { epoch, arms: planned } = livePlan(state);
   const declared = configuration.metrics ?? [];

@@ -9,6 +9,7 @@ import { type ContrastReading, type CustomSignal, type Signal, signalsHolding } 
 import { momentsOf, parseDecimal } from "./decimal.ts";
 import { groundOf, subjectsIn } from "./ground.ts";
 import { earlierPlansOf, livePlan } from "./plan.ts";
+import { countsOfRun } from "./run.ts";
 import { sampleRatioOf } from "./sample-ratio.ts";
 import { outcomesOff } from "./unnamed.ts";
 
@@ -48,9 +49,10 @@ const powerOf = (
  */
 export const signalsOf = (
   state: ExperimentState,
-  counts: LedgerCounts,
+  counted: LedgerCounts,
   custom: readonly CustomSignal[] = [],
 ): readonly Signal[] => {
+  const counts = countsOfRun(counted, state);
   const { epoch, arms: planned } = livePlan(state);
   const ground = groundOf(counts, planned, epoch, earlierPlansOf(state));
   const sampleRatios = ground.epochs.map((one) => sampleRatioOf(ground, one));

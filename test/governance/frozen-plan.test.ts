@@ -43,6 +43,7 @@ describe("the analysis plan", () => {
     expect(scene.state().frozen).toEqual({
       at: new Date(startOfTime + day).toISOString(),
       version: 1,
+      epoch: 0,
       digest,
       plan,
       metrics: checkout(content).metrics,

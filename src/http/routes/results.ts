@@ -9,6 +9,7 @@ import type { LedgerCounts } from "../../ledger/counts.ts";
 import { earlierPlansOf, livePlan } from "../../ledger/plan.ts";
 import { limits } from "../../limits.ts";
 import { results } from "../../ledger/results.ts";
+import { countsOfRun } from "../../ledger/run.ts";
 import type { Dependencies, AppEnvironment } from "../dependencies.ts";
 import { endpoint } from "../endpoint.ts";
 import { loadExperiment } from "../governed.ts";
@@ -201,6 +202,7 @@ export const resultsRoutes = (dependencies: Dependencies) =>
           ...(looks === "subject" ? { looks } : {}),
         });
         if (looks === "subject") checkSubjects(counts);
+        const ofRun = countsOfRun(counts, state);
         return context.json({
           experimentName: ref.experiment,
           state: state.lifecycle,
@@ -214,9 +216,9 @@ export const resultsRoutes = (dependencies: Dependencies) =>
           recounted: counts.recounted,
           dropped: counts.dropped,
           plan: presentPlan(state),
-          sampleRatioSeries: counts.checkpointLooks.map(({ epoch, series = [] }) => ({ epoch, looks: series })),
+          sampleRatioSeries: ofRun.checkpointLooks.map(({ epoch, series = [] }) => ({ epoch, looks: series })),
           ...results({
-            counts,
+            counts: ofRun,
             planned,
             control: controlOf(measured.configuration).key,
             epoch: state.epoch,
