@@ -6,6 +6,8 @@ import type { ExperimentState } from "./state.ts";
 
 /** News of one look; what is left is news at the next one. */
 export const signalsAtOnce = 50;
+/** Signals that a state remembers. A hundred metrics of a hundred arms would make it one that no store takes, nor a pause of it. */
+export const signalsKept = 1_000;
 
 /**
  * Raises what holds and did not, and notes what no longer does, so that crossing again is told again. A look at a version
@@ -19,8 +21,10 @@ export const decideSignal = (state: ExperimentState, command: Extract<Command, {
     state.epoch === epoch;
   if (!current) return { outcome: "unchanged" };
   const now = new Map(signals.map((signal) => [signal.key, signal]));
-  const raised = [...now.values()].filter(({ key }) => !state.signals.includes(key)).slice(0, signalsAtOnce);
   const cleared = state.signals.filter((key) => !now.has(key));
+  const room = Math.max(0, Math.min(signalsAtOnce, signalsKept - (state.signals.length - cleared.length)));
+  const known = new Set(state.signals);
+  const raised = [...now.values()].filter(({ key }) => !known.has(key)).slice(0, room);
   if (raised.length === 0 && cleared.length === 0) return { outcome: "unchanged" };
   const events: readonly DomainEvent[] = [
     ...(cleared.length === 0 ? [] : [{ type: "SignalsCleared", data: { keys: cleared } } as const]),

@@ -2,10 +2,10 @@
 import { expect, test } from "vitest";
 import { memoryStore } from "../../adapters/store/memory.ts";
 import type { RaisedSignal } from "../../src/governance/events.ts";
-import { signalsAtOnce } from "../../src/governance/decide-signal.ts";
+import { decideSignal, signalsAtOnce, signalsKept } from "../../src/governance/decide-signal.ts";
 import { type By, createGovernance, type GovernanceOptions } from "../../src/governance/governance.ts";
 import { createApi } from "../support/api.ts";
-import { startOfTime } from "../support/scenario.ts";
+import { scenario, startOfTime } from "../support/scenario.ts";
 
 const author: By = { actor: { id: "author@example.com", kind: "human", roles: ["editor", "operator"] } };
 const variants = [{ key: "control", control: true }, { key: "treatment" }];
@@ -134,6 +134,18 @@ test("more than fit into one commit come with the next looks, each once", async 
   await world.governance.tick();
   await world.governance.tick();
   expect(await world.told()).toEqual(names);
+});
+
+test("given as many as a state remembers, then no more are raised until some of them no longer hold", () => {
+  const scene = scenario().writes().moves("PendingApproval").moves("Approved").moves("Running");
+  const state = { ...scene.state(), signals: Array.from({ length: signalsKept }, (_, at) => signal(`S${at}`).key) };
+  const look = (from: number) => {
+    const signals = Array.from({ length: signalsKept + 60 }, (_, at) => signal(`S${from + at}`));
+    const decision = decideSignal(state, { type: "Signal", signals, version: 1, epoch: 0 });
+    return decision.outcome === "commit" ? decision.events.map(({ type }) => type) : decision.outcome;
+  };
+  expect(look(0)).toBe("unchanged");
+  expect(look(2)).toEqual(["SignalsCleared", "SignalRaised", "SignalRaised"]);
 });
 
 test("GET /{name}/signals lists them, and the warning that a publication went with, as AnalysisSignal events", async () => {
