@@ -1,10 +1,13 @@
 /** A reopened experiment has a plan that was made after its first run: what that run counted says nothing for or against it. */
 import { expect, test } from "vitest";
+import { memoryStore } from "../../adapters/store/memory.ts";
+import { createGovernance } from "../../src/governance/governance.ts";
 import { emptyCounts, emptySlice, type ArmTotal, type LedgerCounts } from "../../src/ledger/counts.ts";
 import { earlierPlansOf, livePlan } from "../../src/ledger/plan.ts";
 import { results } from "../../src/ledger/results.ts";
 import { countsOfRun } from "../../src/ledger/run.ts";
 import { signalsOf } from "../../src/ledger/signal-readings.ts";
+import { createApi } from "../support/api.ts";
 import { scenario, type Scenario } from "../support/scenario.ts";
 
 const plan = { hypothesis: "One page sells more", primary: "purchase", alpha: 0.05, sample: 4_000 };
@@ -84,4 +87,29 @@ test("before it starts again, and in a first run of several epochs, everybody is
   expect(scene.state()).toMatchObject({ epoch: 1, frozen: { epoch: 0 } });
   expect(countsOfRun(counts, scene.state())).toBe(counts);
   expect(signalsOf(scene.state(), counts).map(({ signalType }) => signalType)).toContain("MinimumSampleReached");
+});
+
+test("GET /{name}/results tells of the new run", async () => {
+  const store = memoryStore();
+  const governance = createGovernance({ store });
+  const by = { actor: { id: "ada", kind: "human", roles: ["admin"] } } as const;
+  const variants = [{ key: "control", control: true }, { key: "treatment" }];
+  for (const write of [governance.define, governance.revise]) {
+    await write("checkout", { variants, plan, metrics: [...metrics] }, by);
+    for (const to of ["PendingApproval", "Approved", "Running"] as const)
+      await governance.transition("checkout", to, {}, by);
+    if (write === governance.define) await governance.transition("checkout", "Archived", {}, by);
+  }
+  const ledger = () => ({
+    counts: () => Promise.resolve(counts),
+    crossovers: () => Promise.resolve({ events: [], next: null }),
+  });
+  const { body } = await createApi({}, { store, ledger }).as("ada", "viewer").get("/api/governance/checkout/results");
+  expect(body).toMatchObject({
+    state: "Running",
+    epoch: 1,
+    subjects: { control: 10, treatment: 10 },
+    fixedHorizon: { status: "early", fraction: 20 / plan.sample },
+    sampleRatioSeries: [{ epoch: 1 }],
+  });
 });
