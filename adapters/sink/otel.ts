@@ -48,20 +48,29 @@ const partEvents = 1_000;
 /** Protocol buffers hold Unicode; a lone surrogate would have the whole request refused. */
 const text = (value: string): AnyValue => ({ stringValue: value.toWellFormed() });
 
-const anyValue = (value: unknown): AnyValue => {
+/**
+ * Readers of protocol buffers go a hundred messages deep, and a level of JSON is up to three. What lies deeper goes as its
+ * text: attributes are the senders' to write, and one event must not have its whole batch refused.
+ */
+const levelsMax = 24;
+
+const anyValue = (value: unknown, levels = levelsMax): AnyValue => {
   if (typeof value === "string") return text(value);
   if (typeof value === "boolean") return { boolValue: value };
   if (typeof value === "number") {
     return Number.isSafeInteger(value) && !Object.is(value, -0) ? { intValue: String(value) } : { doubleValue: value };
   }
   if (typeof value !== "object" || value === null) return {};
+  if (levels === 0) return text(JSON.stringify(value));
   return Array.isArray(value)
-    ? { arrayValue: { values: value.map(anyValue) } }
-    : { kvlistValue: { values: keyValues(Object.entries(value)) } };
+    ? { arrayValue: { values: value.map((item) => anyValue(item, levels - 1)) } }
+    : { kvlistValue: { values: keyValues(Object.entries(value), levels - 1) } };
 };
 
-const keyValues = (entries: readonly (readonly [string, unknown])[]): readonly KeyValue[] =>
-  entries.flatMap(([key, value]) => (value === undefined ? [] : [{ key: key.toWellFormed(), value: anyValue(value) }]));
+const keyValues = (entries: readonly (readonly [string, unknown])[], levels = levelsMax): readonly KeyValue[] =>
+  entries.flatMap(([key, value]) =>
+    value === undefined ? [] : [{ key: key.toWellFormed(), value: anyValue(value, levels) }],
+  );
 
 const nanoseconds = (ms: number): string => `${Math.round(ms)}000000`;
 

@@ -43,6 +43,21 @@ sinkSuite("otel", () => {
 });
 
 describe("records", () => {
+  test("what is nested too deep for a collector goes as its text, and the batch with it", async () => {
+    const { fetch, bodies } = otlpCollector();
+    const nested = (levels: number): unknown => JSON.parse(`${"[".repeat(levels)}${"]".repeat(levels)}`);
+    // The event, its payload and the attributes are three levels themselves.
+    const [shallow, deep] = [{ a: nested(21) }, { a: nested(4_000) }];
+    const receipt = await otelSink({ url, fetch }).send([
+      exposure(1, { attributes: deep }),
+      exposure(2, { attributes: shallow }),
+    ]);
+    expect(receipt).toEqual({ accepted: 2, rejected: [] });
+    const [first, second] = bodies();
+    expect(second).toMatchObject({ payload: { attributes: shallow } });
+    expect(JSON.stringify(first)).toContain(`"${"[".repeat(3_979)}${"]".repeat(3_979)}"`);
+  });
+
   test("an exposure is an evaluation by the semantic conventions, and an event of Proviso's", async () => {
     const { fetch, records, evaluations } = otlpCollector();
     const event = exposure(7, {
