@@ -227,6 +227,22 @@ test("CloudEvents are taken beside envelopes, and go on as envelopes", async () 
   expect(sent()).toEqual([{ ...scoped(exposure(1)), schemaVersion: "1.0.0" }, scoped(exposure(2))]);
 });
 
+test("an event that is nested too deep is refused by its place, whatever the depth", async () => {
+  const { post, sent } = createIngest();
+  // The event, its payload and the attributes are three levels themselves.
+  const nested = (levels: number): unknown => JSON.parse(`${"[".repeat(levels)}${"]".repeat(levels)}`);
+  const events = [61, 62, 2_000].map((levels, n) => exposure(n, { attributes: { a: nested(levels) } }));
+  const message = "at most 64 levels of nesting";
+  expect((await post(JSON.stringify({ events }))).answer).toEqual({
+    accepted: 1,
+    rejected: [
+      { index: 1, path: "", message },
+      { index: 2, path: "", message },
+    ],
+  });
+  expect(sent()).toHaveLength(1);
+});
+
 test("types that are switched off are refused by their place, and say by what", async () => {
   const { post, sent } = createIngest(undefined, ["Outcome"]);
   const outcome = {

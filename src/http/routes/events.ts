@@ -72,6 +72,12 @@ const inScope = (event: EnvelopeInput, { tenant, environment }: Scope): Envelope
   }
 };
 
+/** What is deeper ends the stack of one who reads it later, or is refused there with everything that came beside it. */
+const isTooDeep = (value: unknown, levels: number = limits.jsonDepth): boolean =>
+  typeof value === "object" &&
+  value !== null &&
+  (levels === 0 || Object.values(value).some((member) => isTooDeep(member, levels - 1)));
+
 /** The event as text for the queue, or what is wrong with it. */
 const admit = (
   given: unknown,
@@ -86,6 +92,7 @@ const admit = (
   }
   if (sender === "browser" && input.eventType !== "Exposure")
     return { path: "/eventType", message: "Exposure: a browser's key sends nothing else" };
+  if (isTooDeep(input)) return { path: "", message: `at most ${limits.jsonDepth} levels of nesting` };
   const problem = scopeProblem(input, scope);
   if (problem !== undefined) return problem;
   const encoded = encodeEvent(inScope(input, scope));
