@@ -23,7 +23,10 @@ export interface ErasureRequest {
 const isBy = ({ actor, data }: EventRecord, person: PersonalRef): boolean =>
   actor.ref === person || ("onBehalfOf" in data && data.onBehalfOf?.ref === person);
 
-/** References to everything of one person in one experiment: themselves, and what they wrote. None: they never acted. */
+/**
+ * References to everything of one person in one experiment: what they wrote, and last themselves, by whom the rest is found
+ * again when an erasure has stopped half way. None: they never acted.
+ */
 export const personalOf = async (
   store: GovernanceStore,
   ref: ExperimentRef,
@@ -37,7 +40,7 @@ export const personalOf = async (
     for (const event of page.events) if (isBy(event, actor)) for (const text of textsIn(event)) texts.add(text);
     after = page.next;
   }
-  return [actor, ...texts];
+  return [...texts, actor];
 };
 
 /** Removes values in calls of a size that a store takes. */

@@ -28,6 +28,24 @@ describe("erasing", () => {
     expect((await wholeHistory(store, ref)).filter(({ type }) => type === "Erased")).toHaveLength(2);
   });
 
+  test("an erasure that stopped half way is made good by asking again: the person is found until all is gone", async () => {
+    const { store, ref } = await lived();
+    let stops = true;
+    const governance = createGovernance({
+      store: {
+        ...store,
+        erase: async (where, refs) => {
+          await store.erase(where, stops ? refs.slice(0, -1) : refs);
+          if (stops) throw new Error("the process is gone");
+        },
+      },
+    });
+    await expect(governance.erase(ref, author.actor.id, root)).rejects.toThrow("gone");
+    stops = false;
+    expect(await governance.erase(ref, author.actor.id, root)).toBeGreaterThan(5);
+    expect(JSON.stringify(await observe(store, ref))).not.toContain(author.actor.id);
+  });
+
   test("what is refused has left nothing personal that no event names", async () => {
     const { store, ref, governance } = await lived();
     await governance.kill(ref, author, { reason: "stop" });
