@@ -14,6 +14,7 @@ import {
   deleteSubjects,
   type ExposureId,
   type MetricNumbers,
+  type NamedSubject,
   overRows,
   readMetricNumbers,
   readOutcomes,
@@ -28,7 +29,7 @@ export interface HandedSubject {
   readonly variants: readonly (readonly [variant: string, time: number, id: string])[];
 }
 
-/** What one parcel holds. It is JSON, because it lies in the outbox. */
+/** What one parcel holds. It is JSON, because it lies in the outbox. Outcomes may be of a subject that went before them. */
 export interface ParcelContent {
   readonly subjects: readonly HandedSubject[];
   readonly outcomes: readonly OutcomeRow[];
@@ -54,8 +55,10 @@ export interface Share {
 /** Subjects, and exposure ids, that are looked at for one parcel. */
 const subjectsAtOnce = 500;
 const idsAtOnce = 5_000;
-/** A subject may have any number of outcomes: a parcel ends early, before it is too large to lie in the outbox. */
+/** A subject may have any number of outcomes: taking subjects out ends early. */
 const outcomesAtOnce = 5_000;
+/** A row holds 2 MB, and a UTF-16 unit of JSON text takes at most 3 bytes in UTF-8. The definitions of metrics come on top. */
+const parcelCharacters = 500_000;
 
 type Position = {
   shard: number;
@@ -105,6 +108,45 @@ const put = (sql: SqlStorage, peer: number, content: Omit<ParcelContent, "metric
 
 const nothing = { subjects: [], outcomes: [], ids: [] } as const;
 
+const newPiece = (): { readonly subjects: HandedSubject[]; readonly outcomes: OutcomeRow[] } => ({
+  subjects: [],
+  outcomes: [],
+});
+
+/** Subjects with their outcomes, cut where a parcel would be too large to lie in the outbox, also amid a subject's. */
+const piecesOf = (
+  subjects: readonly NamedSubject[],
+  outcomes: ReadonlyMap<string, readonly OutcomeRow[]>,
+): readonly Pick<ParcelContent, "subjects" | "outcomes">[] => {
+  let piece = newPiece();
+  let characters = 0;
+  const pieces = [piece];
+  const makeRoom = (item: unknown): void => {
+    const more = JSON.stringify(item).length + 1;
+    if (characters > 0 && characters + more > parcelCharacters) {
+      piece = newPiece();
+      pieces.push(piece);
+      characters = 0;
+    }
+    characters += more;
+  };
+  for (const { subject, state } of subjects) {
+    const handed: HandedSubject = {
+      subject,
+      first: state.first,
+      ...(state.trusted === undefined ? {} : { trusted: state.trusted }),
+      variants: (state.variants ?? []).map(({ variant, time, id: event }) => [variant, time, event] as const),
+    };
+    makeRoom(handed);
+    piece.subjects.push(handed);
+    for (const row of outcomes.get(subject) ?? []) {
+      makeRoom(row);
+      piece.outcomes.push(row);
+    }
+  }
+  return pieces;
+};
+
 type TakeOut = (subjects: ReadonlyMap<string, StoredSubject>, metrics: MetricNumbers) => void;
 
 /** As many of these, from the first on, as have not too many outcomes together; one at least. */
@@ -144,18 +186,8 @@ const packSubjects = (
   if (leaving.length > 0) {
     takeOut(new Map(leaving.map((one) => [one.subject, one])), metrics);
     const outcomes = readOutcomes(sql, metrics, leaving);
-    for (const [peer, own] of Map.groupBy(leaving, ({ subject }) => shardOf(shardHash(subject), target))) {
-      put(sql, peer, {
-        ...nothing,
-        subjects: own.map(({ subject, state }) => ({
-          subject,
-          first: state.first,
-          ...(state.trusted === undefined ? {} : { trusted: state.trusted }),
-          variants: (state.variants ?? []).map(({ variant, time, id: event }) => [variant, time, event] as const),
-        })),
-        outcomes: own.flatMap(({ subject }) => outcomes.get(subject) ?? []),
-      });
-    }
+    for (const [peer, own] of Map.groupBy(leaving, ({ subject }) => shardOf(shardHash(subject), target)))
+      for (const piece of piecesOf(own, outcomes)) put(sql, peer, { ...nothing, ...piece });
     const deleted = deleteSubjects(
       sql,
       leaving.map(({ n }) => n),

@@ -461,11 +461,7 @@ export const openLedger = (storage: LedgerStorage, now: () => number): Ledger =>
     define(parseSpecs(content.metrics));
     const metrics = readMetricNumbers(sql);
     const exposures = content.subjects.flatMap(exposuresOf);
-    const stored = readSubjects(
-      sql,
-      metrics,
-      content.subjects.map(({ subject }) => subject),
-    );
+    const stored = readSubjects(sql, metrics, subjectsIn(exposures, content.outcomes));
     const counted = count(exposures, content.outcomes, metrics, stored, at);
     let ids = 0;
     for (const [age, rows] of content.ids) {

@@ -195,6 +195,30 @@ describe("a ledger of several shards", () => {
     expect(setCounts(await root.counts())).toEqual(reference);
   }, 60_000);
 
+  test("a subject with more outcomes than a row can hold moves in several parcels, and is counted whole", async () => {
+    const ref = newRef();
+    const subject = `${"x".repeat(500)}1`;
+    expect(shardOf(shardHash(subject), 2)).toBe(1);
+    const exposures = [shown(1, subject, "a"), shown(2, "s1", "b")];
+    const outcomes = Array.from({ length: 2_000 }, (_, n) => measured(n, subject, "m", n, "continuous"));
+    await router(1)(ref).record(batchOf(ref, { exposures, outcomes }));
+    const lengths = await runInDurableObject(objectOf(ref, 0), (_object, { storage }) => {
+      const ledger = openLedger(storage, () => noon);
+      ledger.split(ref, { shard: 0, shards: 1 }, 2);
+      ledger.nextParcel();
+      return Array.from(storage.sql.exec("SELECT length(content) FROM outbox").raw<[number]>(), ([length]) => length);
+    });
+    expect(lengths.length).toBeGreaterThan(1);
+    expect(Math.max(...lengths)).toBeLessThan(600_000);
+    const ledger = router(2)(ref);
+    await ledger.record(batchOf(ref, {}));
+    await settle(ref);
+    const root = ledgers.getByName(refKey(ref));
+    expect(setCounts(await root.counts())).toEqual(referenceCounts({ exposures, outcomes }));
+    await ledger.record(batchOf(ref, { exposures, outcomes }));
+    expect(setCounts(await root.counts())).toEqual(referenceCounts({ exposures, outcomes }));
+  });
+
   test("more shards asked for while they are being raised are raised next, also if no event comes any more", async () => {
     const ref = newRef();
     const exposures = Array.from({ length: 50 }, (_, n) => shown(n, `s${n}`, "a"));
