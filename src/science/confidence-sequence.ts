@@ -102,8 +102,7 @@ export interface SequentialContrast {
 /** Two-sided sequence and p value of any asymptotically normal difference, whatever its sample size. */
 export const sequenceOf = (estimate: Estimate, options: SequenceOptions = {}): SequentialContrast => {
   const { alpha = sequenceDefaults.alpha, plannedSubjects } = options;
-  // Kept at the level of the plan: another level of the interval must not move the mixture.
-  const rhoSquared = mixtureVariance(plannedSubjects);
+  const rhoSquared = mixtureVariance(plannedSubjects, alpha);
   const { value: difference, variance, subjects } = estimate;
   if (variance === 0) return notShown("no variation within the arms", difference);
   const halfWidth = sequenceHalfWidth(estimate, rhoSquared, alpha);

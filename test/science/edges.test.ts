@@ -48,6 +48,18 @@ describe("confidence sequences", () => {
     expect(meanSequence(arm(1_000), arm(1_000), { capped: true }).interval).not.toBeNull();
   });
 
+  // By mpmath 1.3.0 at 40 digits, and the first again by bc: ρ² is of the plan's α too, not of 0.05 whatever that is.
+  test.each([
+    [0.01, 5_000, [-0.01811322138161587, 0.001710624751204006], 0.09922911097039434],
+    [0.1, 20_000, [-0.01565579757190519, -0.0007467990585066733], 0.0431436070169041],
+  ] as const)("take their mixture from the plan's alpha %d and sample %d", (alpha, plannedSubjects, interval, p) => {
+    const retention = [of(8_279, 45_489), of(8_502, 44_700)] as const;
+    const answer = proportionSequence(...retention, { alpha, plannedSubjects });
+    expect(answer.interval?.[0]).toBeCloseTo(interval[0], 14);
+    expect(answer.interval?.[1]).toBeCloseTo(interval[1], 14);
+    expect(answer.pValue).toBeCloseTo(p, 13);
+  });
+
   test("cost something over a single look, least at the planned size", () => {
     const at = (subjects: number) => sequencePrice(subjects, { plannedSubjects: 5_000 });
     expect(at(5_000)).toBeGreaterThan(1.3);
