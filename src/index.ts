@@ -123,4 +123,10 @@ export type {
 } from "./governance/store.ts";
 export { results, type Results } from "./ledger/results.ts";
 export type { LedgerCounts } from "./ledger/counts.ts";
+export {
+  type CustomStoreParameters,
+  type CustomStores,
+  openCustomStore,
+  type OpenCustomStore,
+} from "./config/custom-stores.ts";
 export { defineDsl, formatErrors, loadDsl, type Dsl, type LocatedError } from "./config/index.ts";

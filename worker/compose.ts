@@ -11,6 +11,7 @@ import { durableObjectStore, type History, openHistory } from "../adapters/store
 import { openRegistry, type Registry } from "../adapters/store/durable-object-registry.ts";
 import type { ObjectStorage } from "../adapters/store/object-storage.ts";
 import { isMirror, mirrorStore } from "../adapters/store/mirror.ts";
+import { type CustomStores, openCustomStore } from "../src/config/custom-stores.ts";
 import { type Dsl, loadDsl, type LocatedError } from "../src/config/index.ts";
 import type { Persistence } from "../src/config/persistence.ts";
 import { createMetrics } from "../src/observe/metrics.ts";
@@ -41,6 +42,7 @@ import { parseTokens, tokenIdentity } from "../src/http/token-identity.ts";
 import { defaultScope, type ExperimentRef, refKey, scopeKey } from "../src/scope.ts";
 import { planOf } from "../src/ledger/plan.ts";
 import type { ConsumerDependencies } from "./consumer.ts";
+import { customStores, type StoreHost } from "./custom-stores.ts";
 import type { ExperimentStub, LedgerEnv, LedgerStub, WorkerEnv } from "./env.ts";
 import { createRouter } from "./ledger-router.ts";
 import { ledgerTelemetry } from "./ledger-telemetry.ts";
@@ -90,7 +92,7 @@ const memoryObject = "memory";
 /** The value of a secret or variable. @param path the member of the DSL that names it */
 const secretOf = (env: WorkerEnv, name: string, path: string): string => {
   const value: unknown = Reflect.get(env, name);
-  if (typeof value === "string") return value;
+  if (typeof value === "string" && value !== "") return value;
   throw new ProvisoError("invalid-dsl", `${path} names ${name}, which is not set in this deployment`);
 };
 
@@ -100,26 +102,38 @@ const isHyperdrive = (binding: unknown): binding is { readonly connectionString:
   "connectionString" in binding &&
   typeof binding.connectionString === "string";
 
-const postgresAddress = (env: WorkerEnv, persistence: Extract<Persistence, { readonly type: "postgres" }>): string => {
+/** @param at the place of `persistence` in the DSL */
+const postgresAddress = (
+  env: WorkerEnv,
+  persistence: Extract<Persistence, { readonly type: "postgres" }>,
+  at: string,
+): string => {
   const { connectionString, secret, hyperdrive } = persistence;
   if (connectionString !== undefined) return connectionString;
-  if (secret !== undefined) return secretOf(env, secret, "governance.persistence.secret");
-  const binding: unknown = hyperdrive === undefined ? undefined : Reflect.get(env, hyperdrive);
-  if (isHyperdrive(binding)) return binding.connectionString;
-  throw new ProvisoError(
-    "invalid-dsl",
-    `governance.persistence.hyperdrive names ${hyperdrive ?? "nothing"}, which is not a Hyperdrive binding of this Worker`,
-  );
+  if (secret !== undefined) return secretOf(env, secret, `${at}.secret`);
+  return bindingOf(env, hyperdrive ?? "", `${at}.hyperdrive`, isHyperdrive, "a Hyperdrive binding").connectionString;
 };
 
-export const storeOf = (env: WorkerEnv, dsl: Dsl, place: StorePlace = "request"): GovernanceStore =>
-  withCurrentShape(openStore(env, dsl.governance.persistence, place));
+/** @param stores of type `custom`, by name */
+export const storeOf = (
+  env: WorkerEnv,
+  dsl: Dsl,
+  place: StorePlace = "request",
+  stores: CustomStores<StoreHost> = customStores,
+): GovernanceStore =>
+  withCurrentShape(openStore(dsl.governance.persistence, "governance.persistence", { env, place, stores }));
 
-const openStore = (env: WorkerEnv, persistence: Persistence, place: StorePlace): GovernanceStore => {
+interface Opening extends StoreHost {
+  readonly stores: CustomStores<StoreHost>;
+}
+
+/** @param at the place of `persistence` in the DSL */
+const openStore = (persistence: Persistence, at: string, opening: Opening): GovernanceStore => {
+  const { env, place, stores } = opening;
   switch (persistence.type) {
     case "d1":
       return d1Store({
-        database: bindingOf(env, persistence.database, "governance.persistence.database", isDatabase, "a D1 binding"),
+        database: bindingOf(env, persistence.database, `${at}.database`, isDatabase, "a D1 binding"),
       });
     case "memory":
       return durableObjectStore({
@@ -128,7 +142,7 @@ const openStore = (env: WorkerEnv, persistence: Persistence, place: StorePlace):
         registry: () => env.EXPERIMENTS.getByName(memoryObject),
       });
     case "postgres":
-      return openPostgres(postgresAddress(env, persistence), persistence.schema, place);
+      return openPostgres(postgresAddress(env, persistence, at), persistence.schema, place);
     case "durableObject":
       // A stub belongs to the request that made it, and this store serves many: each call makes its own.
       return durableObjectStore({
@@ -137,8 +151,8 @@ const openStore = (env: WorkerEnv, persistence: Persistence, place: StorePlace):
       });
     case "mirror":
       return mirrorStore({
-        primary: openStore(env, persistence.primary, place),
-        followers: persistence.followers.map((part) => openStore(env, part, place)),
+        primary: openStore(persistence.primary, `${at}.primary`, opening),
+        followers: persistence.followers.map((part, index) => openStore(part, `${at}.followers[${index}]`, opening)),
         mode: persistence.mode,
         // Objects decide, and what they decide on is the primary's.
         reads: place === "object" ? "primary" : persistence.reads,
@@ -146,10 +160,10 @@ const openStore = (env: WorkerEnv, persistence: Persistence, place: StorePlace):
       });
     case "upstash": {
       const { url, token, secret, prefix } = persistence;
-      return openUpstash({ url, token: token ?? secretOf(env, secret ?? "", "governance.persistence.secret"), prefix });
+      return openUpstash({ url, token: token ?? secretOf(env, secret ?? "", `${at}.secret`), prefix });
     }
     case "custom":
-      throw new ProvisoError("invalid-dsl", `this Worker opens no store of type ${persistence.type}`);
+      return openCustomStore(persistence, stores, { env, place }, at);
     default:
       return persistence satisfies never;
   }

@@ -69,8 +69,10 @@ const compose = (env: WorkerEnv): Working | Broken => {
       declareAt: 0,
     };
   } catch (error) {
-    if (error instanceof ProvisoError) return { message: error.message, errors: [] };
-    throw error;
+    if (!(error instanceof ProvisoError)) throw error;
+    // What a host's store has said stands in the cause, for the log alone.
+    if (error.cause !== undefined) reportError(error);
+    return { message: error.message, errors: [] };
   }
 };
 

@@ -84,8 +84,11 @@ const migrateStore = async (work: Work, persistence: Persistence): Promise<void>
       return work.context.out("durableObject: nothing to do; each object is brought up when it is first used\n");
     case "memory":
     case "upstash":
-    case "custom":
       return work.context.out(`${persistence.type}: nothing to do; it has no schema\n`);
+    case "custom":
+      return work.context.out(
+        `custom: ${persistence.name} is brought up by its host; the command line loads no code of one\n`,
+      );
     case "mirror": {
       for (const part of [persistence.primary, ...persistence.followers]) await migrateStore(work, part);
       return;

@@ -159,7 +159,10 @@ const openStore = async (
     case "mirror":
       throw new CliFailure(`${name} is a mirror of several stores: name one of them by itself`);
     case "custom":
-      throw new CliFailure(`${name} has a store that its host registers: name the address of a server that has it`);
+      throw new CliFailure(
+        `${name} has a store of type custom, ${persistence.name}, which is code of its host; the command line loads no code of a host: ` +
+          "name the address of a server that has this store, https://…",
+      );
     default:
       return persistence satisfies never;
   }

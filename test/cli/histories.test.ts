@@ -132,7 +132,8 @@ describe("export and verify", () => {
   test("places that cannot be opened say what to do", async () => {
     for (const [type, hint] of [
       ["memory", "address"],
-      ["{ type: custom, name: mine }", "address"],
+      ["{ type: custom, name: mine }", "custom, mine, which is code of its host; the command line loads no code"],
+      ["{ type: custom, name: mine }", "name the address of a server that has this store"],
       ["{ type: postgres, hyperdrive: H }", "Hyperdrive"],
       ["{ type: postgres, secret: NOT_SET }", "NOT_SET"],
     ] as const) {
