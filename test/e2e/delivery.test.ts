@@ -1,9 +1,14 @@
 /** The Worker delivers: rules, notices and audit records, after a SIGKILL as well, and whatever one of them does. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 import * as v from "valibot";
 import { expect, test } from "vitest";
+import { parseRuleSet } from "../../src/evaluation/parse-rules.ts";
+import { rulesKey } from "../../src/evaluation/rules-key.ts";
 import { verifyChain } from "../../src/governance/chain.ts";
+import { defaultScope } from "../../src/scope.ts";
 import { type HttpReceiver, startReceiver } from "../support/receiver.ts";
 import { ask, type Server, start, startServer, temporaryDirectory } from "./server.ts";
 
@@ -15,7 +20,28 @@ interface World {
   readonly traces: HttpReceiver;
   readonly server: () => Server;
   readonly restart: () => Promise<void>;
+  /** Kills the server, and reads what it has put into KV: `first: Running`, with `killed` where a kill switch is on. */
+  readonly killAndReadKv: () => Promise<readonly string[]>;
 }
+
+const kvIn = async (state: string): Promise<readonly string[]> => {
+  const miniflare = new Miniflare(
+    convertV4MiniflareOptions({
+      modules: true,
+      script: "",
+      cf: false,
+      kvNamespaces: { RULES: "rules" },
+      resourcePersistencePath: state,
+    }),
+  );
+  try {
+    const text = await (await miniflare.getKVNamespace("RULES")).get(rulesKey(defaultScope), "text");
+    const { experiments } = parseRuleSet(JSON.parse(text ?? "null"));
+    return experiments.map(({ name, state: at, killed }) => `${name}: ${at}${killed === true ? ", killed" : ""}`);
+  } finally {
+    await miniflare.dispose();
+  }
+};
 
 const inWorld = async (work: (world: World) => Promise<void>): Promise<void> => {
   const directory = await temporaryDirectory();
@@ -44,6 +70,10 @@ const inWorld = async (work: (world: World) => Promise<void>): Promise<void> => 
       restart: async () => {
         await server.kill();
         server = await startServer(join(directory.path, "state"), dsl);
+      },
+      killAndReadKv: async () => {
+        await server.kill();
+        return kvIn(join(directory.path, "state"));
       },
     });
   } finally {
@@ -83,7 +113,7 @@ const lengthOf = async (url: string, name: string): Promise<number> =>
   v.parse(Page, (await ask(url, "author", "GET", `${name}/audit?limit=100`)).body).events.length;
 
 test("what is committed is published, told and recorded; a dead webhook holds up nothing else, and shows", async () => {
-  await inWorld(async ({ notices, audit, traces, server }) => {
+  await inWorld(async ({ notices, audit, traces, server, killAndReadKv }) => {
     const { url } = server();
     await start(url, "first");
     await expect
@@ -113,6 +143,7 @@ test("what is committed is published, told and recorded; a dead webhook holds up
       .poll(async () => (await fetch(`${url}/health`)).json(), { timeout: 30_000, interval: 500 })
       .toEqual({ status: "degraded", dependencies: { d1: "healthy", "notices:team": "degraded" } });
     expect((await fetch(`${url}/health`)).status).toBe(200);
+    expect(await killAndReadKv()).toEqual(["first: Paused"]);
   });
 });
 
@@ -120,26 +151,35 @@ test(
   "killed between commit and delivery: everything arrives after the restart, in order",
   { timeout: 180_000 },
   async () => {
-    await inWorld(async ({ notices, audit, server, restart }) => {
+    await inWorld(async ({ notices, audit, server, restart, killAndReadKv }) => {
       await start(server().url, "killed");
       await expect.poll(() => noticesIn(notices)).toHaveLength(3);
       // The receivers take nothing, so that what is committed now is undelivered when the server dies.
       for (const receiver of [notices, audit]) receiver.next.push(...Array.from({ length: 4 }, () => "hang" as const));
       await move(server().url, "killed", "Paused");
       await move(server().url, "killed", "Running");
+      expect((await ask(server().url, "author", "POST", "killed/kill-switch", { on: true })).status).toBe(200);
       await restart();
       for (const receiver of [notices, audit]) receiver.next.length = 0;
       // Nobody asks for anything: the alarm that was set before the commit rings.
       const count = await lengthOf(server().url, "killed");
       await expect.poll(() => eventsIn(audit, "killed").length, { timeout: 60_000 }).toBe(count);
       expect(verifyChain(eventsIn(audit, "killed"))).toMatchObject({ valid: true, length: count });
-      await expect.poll(() => new Set(noticesIn(notices).map(({ seq }) => seq)).size, { timeout: 60_000 }).toBe(5);
+      await expect.poll(() => new Set(noticesIn(notices).map(({ seq }) => seq)).size, { timeout: 60_000 }).toBe(6);
       const seqs = [...new Set(noticesIn(notices).map(({ seq }) => seq))];
       expect(seqs).toEqual(seqs.toSorted((one, other) => one - other));
       // The same notice has the same id, however often it came.
       const ids = notices.arrived.map(({ headers }) => headers["webhook-id"]);
-      expect(new Set(ids).size).toBe(5);
+      expect(new Set(ids).size).toBe(6);
       await expect.poll(() => rulesOf(server().url)).toEqual({ killed: "Running" });
+      // KV can be read only where no server runs: should a kill come ahead of the write, the next server writes.
+      const inKv = async (): Promise<readonly string[]> => {
+        await sleep(500);
+        const found = await killAndReadKv();
+        if (found[0] !== "killed: Running, killed") await restart();
+        return found;
+      };
+      await expect.poll(inKv, { timeout: 60_000 }).toEqual(["killed: Running, killed"]);
     });
   },
 );

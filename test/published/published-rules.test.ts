@@ -432,4 +432,34 @@ describe("as a subscriber of the log", () => {
     const revisions = published.map(({ revision }) => revision);
     expect(revisions).toEqual(revisions.toSorted((one, other) => one - other));
   });
+
+  test("a process that dies between its commit and the publication: the first tick of the next one publishes", async () => {
+    const store = memoryStore();
+    const told: Publication[] = [];
+    const governed = (publish: (publication: Publication) => Promise<void>) => {
+      const publisher = rulePublisher({ store, publish: (_ref, publication) => publish(publication) });
+      return createGovernance({ store, subscribers: [publisher] });
+    };
+    const dying = governed((publication) => {
+      told.push(publication);
+      return new Promise(() => undefined);
+    });
+    const variants = [{ key: "control", control: true }, { key: "treatment" }];
+    await dying.define("checkout", { variants }, author);
+    await dying.submit("checkout", {}, author);
+    await dying.transition("checkout", "Approved", {}, author);
+    await dying.transition("checkout", "Running", {}, author);
+    await expect.poll(() => told.length).toBe(1);
+    await dying.kill("checkout", author);
+    expect(w.kept.size).toBe(0);
+
+    const rules = w.make({ list: (scope) => listPublications(store, scope) });
+    const next = governed((publication) => rules.publish(defaultScope, publication));
+    await next.tick();
+    await w.settle(rules);
+    const { experiments } = parseRuleSet(JSON.parse(w.writes.at(-1) ?? "null"));
+    expect(experiments).toMatchObject([{ name: "checkout", state: "Running", killed: true }]);
+    const { events } = await next.history("checkout");
+    expect((await store.positions({ ...defaultScope, experiment: "checkout" })).get("rules")).toBe(events.at(-1)?.seq);
+  });
 });
