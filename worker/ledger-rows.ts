@@ -317,7 +317,8 @@ export const writeSubjects = (
   if (last > before) writeNames(sql, before, last);
   overRows(updated, (json) => {
     sql.exec(
-      `UPDATE subjects SET variant = b.value->>1, epoch = b.value->>2, time = b.value->>3, event = b.value->>4,
+      `UPDATE subjects SET variant = b.value->>1, epoch = b.value->>2, event = b.value->>4,
+         time = CASE WHEN b.value->>1 IS NULL THEN subjects.time ELSE b.value->>3 END,
          totals = b.value->>5, dimensions = b.value->>6, variants = b.value->>7, trusted = b.value->>8
        FROM (SELECT value FROM jsonb_each(?)) AS b WHERE subjects.n = b.value->>0`,
       json,
@@ -382,6 +383,37 @@ export const deleteSubjects = (sql: SqlStorage, numbers: readonly number[]): num
     sql.exec("DELETE FROM subjects WHERE n IN (SELECT value FROM json_each(?))", json);
   });
   return outcomes;
+};
+
+/** Takes away outcomes of these subjects that were not within this time, ms since 1970; how many. */
+export const deleteOutcomesOutside = (
+  sql: SqlStorage,
+  numbers: readonly number[],
+  { from, to }: { readonly from: number; readonly to: number },
+): number => {
+  let outcomes = 0;
+  overRows(numbers, (json) => {
+    sql.exec(
+      "DELETE FROM outcomes WHERE subject IN (SELECT value FROM json_each(?)) AND NOT (time BETWEEN ? AND ?)",
+      json,
+      from,
+      to,
+    );
+    outcomes += changes(sql);
+  });
+  return outcomes;
+};
+
+/** These subjects wait since the earliest of the outcomes that they have, or since now. */
+export const waitSinceOutcomes = (sql: SqlStorage, numbers: readonly number[], now: number): void => {
+  overRows(numbers, (json) => {
+    sql.exec(
+      `UPDATE subjects SET time = min(?, (SELECT min(time) FROM outcomes WHERE outcomes.subject = subjects.n))
+       WHERE n IN (SELECT value FROM json_each(?))`,
+      now,
+      json,
+    );
+  });
 };
 
 /** Remembers that there were events with a placeholder for the subject. */

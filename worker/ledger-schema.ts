@@ -122,14 +122,14 @@ const otherTables = `
   ) WITHOUT ROWID;
 `;
 
-/** A subject that has come to be known only by outcomes waits here with the time of the last one's arrival. */
+/** A subject that has come to be known only by outcomes waits here with the time when the first of those that wait arrived. */
 const subjectTable = `
   CREATE TABLE subjects (
     n          INTEGER PRIMARY KEY,
     subject    TEXT NOT NULL,
     variant    TEXT,                  -- first exposure; NULL while only outcomes have arrived
     epoch      INTEGER,
-    time       INTEGER,               -- of the first exposure; while there is none, when an outcome last arrived
+    time       INTEGER,               -- of the first exposure; while there is none, since when outcomes wait
     event      TEXT,
     dimensions TEXT,                  -- ["name=value", …] at the first exposure
     variants   TEXT,                  -- of a crossover only: [[variant, time, event], …], earliest first

@@ -1,5 +1,5 @@
 /** One shard of a ledger over the SQLite of a Durable Object: what it keeps is read and written here, what it becomes is `accumulate`. */
-import { accumulate, type Counting, minuteOf, removal } from "../src/ledger/accumulate.ts";
+import { accumulate, type Counting, minuteOf, removal, totalsFrom } from "../src/ledger/accumulate.ts";
 import { admit, type RefusedEvent } from "../src/ledger/admission.ts";
 import type { ExposureRow, LedgerBatch, OutcomeRow } from "../src/ledger/batch.ts";
 import type { CheckpointFold } from "../src/ledger/checkpoint-looks.ts";
@@ -9,7 +9,7 @@ import { type CrossoverPage, crossoverEvent } from "../src/ledger/crossover.ts";
 import { defaultWindowMs, type MetricSpecs, parseSpecs, sameSpecs, specLookUp } from "../src/ledger/metric-spec.ts";
 import { shardHash, shardOf } from "../src/ledger/shard.ts";
 import { everybody, hourOf, hoursOfDay } from "../src/ledger/slices.ts";
-import { crossingsOf, type FirstExposure, metricKey, newSubject } from "../src/ledger/subject.ts";
+import { crossingsOf, type FirstExposure, metricKey, newSubject, type SubjectState } from "../src/ledger/subject.ts";
 import { noWatchCounts, type Watch, type WatchCounts } from "../src/ledger/watch.ts";
 import { limits } from "../src/limits.ts";
 import { type ExperimentRef, refKey } from "../src/scope.ts";
@@ -17,6 +17,7 @@ import { type HandedSubject, nextParcel, type Parcel, type Share } from "./hand-
 import {
   addCounts,
   countedOutcomes,
+  deleteOutcomesOutside,
   deleteSubjects,
   type ExposureId,
   type MetricNumbers,
@@ -28,9 +29,11 @@ import {
   readUnnamed,
   rememberExposures,
   type StoredSubject,
+  waitSinceOutcomes,
   writeAssignments,
   writeOutcomes,
   writeSubjects,
+  writeTotals,
   writeUnnamed,
 } from "./ledger-rows.ts";
 import { foldCheckpoints, lastCheckpoint, takeCheckpoint } from "./ledger-checkpoints.ts";
@@ -378,41 +381,55 @@ export const openLedger = (storage: LedgerStorage, now: () => number): Ledger =>
     };
   };
 
-  /** Outcomes whose exposure has not come by the end of their window and a day more are given up. */
-  const dropWaiting = (at: number): void => {
+  /** Outcomes whose exposure has not come by the end of their window and a day more are given up. True while there are more. */
+  const dropWaiting = (at: number): boolean => {
     const specs = parseSpecs(readLedger().specs);
     // One with a window that never closes waits as long as exposures may be late.
     const longest = Math.max(7 * dayMs, ...specs.specs.map(([, { from, to }]) => Math.max(-from, to ?? horizonMs)));
+    const from = at - longest - graceMs;
     const due = Array.from(
       sql
-        .exec(
-          "SELECT n, subject FROM subjects WHERE variant IS NULL AND time < ? LIMIT ?",
-          at - longest - graceMs,
-          droppedAtOnce,
-        )
+        .exec("SELECT n, subject FROM subjects WHERE variant IS NULL AND time < ? LIMIT ?", from, droppedAtOnce)
         .raw<[number, string]>(),
+      ([n, subject]) => ({ n, subject }),
     );
-    if (due.length === 0) return;
+    if (due.length === 0) return false;
     const metrics = readMetricNumbers(sql);
+    const counting = countingOf();
+    const numbers = due.map(({ n }) => n);
+    const outcomes = deleteOutcomesOutside(sql, numbers, { from, to: at + graceMs });
+    // Whoever goes on sending them without ever being exposed keeps the recent ones alone: these have not waited so long.
+    const left = readOutcomes(sql, metrics, due);
     const stored = readSubjects(
       sql,
       metrics,
-      due.map(([, subject]) => subject),
+      due.map(({ subject }) => subject),
     );
-    addCounts(sql, removal(countingOf(), new Map(Array.from(stored, ([name, { state }]) => [name, state]))), metrics);
-    const outcomes = deleteSubjects(
+    const gone = new Map<string, SubjectState>();
+    const kept: StoredSubject[] = [];
+    for (const [subject, { n, state }] of stored) {
+      const totals = totalsFrom(null, left.get(subject) ?? [], counting.specOf);
+      gone.set(subject, { ...state, totals: new Map([...state.totals].filter(([key]) => !totals.has(key))) });
+      if (totals.size > 0) kept.push({ n, state: { ...state, totals } });
+    }
+    addCounts(sql, removal(counting, gone), metrics);
+    writeTotals(sql, metrics, kept);
+    const keptNumbers = new Set(kept.map(({ n }) => n));
+    waitSinceOutcomes(sql, [...keptNumbers], at);
+    deleteSubjects(
       sql,
-      due.map(([n]) => n),
+      numbers.filter((n) => !keptNumbers.has(n)),
     );
     sql.exec("UPDATE ledger SET outcomes = outcomes - ?, dropped = dropped + ?", outcomes, outcomes);
+    return due.length === droppedAtOnce;
   };
 
   const tick = (at: number): number | null => {
     settle(at);
     const generation = forget(at);
     rollUpHours(sql, daysBefore(at));
-    dropWaiting(at);
-    if (recountFurther(sql, recountSubjects, countingOf, watches.follow)) return at + 10;
+    const dropsMore = dropWaiting(at);
+    if (recountFurther(sql, recountSubjects, countingOf, watches.follow) || dropsMore) return at + 10;
     const { last_received: lastReceived } = readLedger();
     const waiting = sql.exec("SELECT 1 FROM recent LIMIT 1").toArray().length > 0;
     // A first exposure dated far ahead never settles: it keeps nobody awake once the stream has ended.

@@ -3,6 +3,7 @@ import * as fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
 import { parseEvent } from "../../src/events/validate.ts";
 import { emptyCounts } from "../../src/ledger/counts.ts";
+import { metricSpecs } from "../../src/ledger/metric-spec.ts";
 import { looksAtEverySubject, sequentialLook, sequentialStart } from "../../src/science/sequential-srm.ts";
 import { utf8Length } from "../../src/utf8.ts";
 import { horizonMs, type Ledger, openLedger } from "../../worker/ledger.ts";
@@ -224,6 +225,122 @@ describe("ledger object", () => {
       clock.now += 10 * horizonMs;
       expect(ledger.tick()).toBeNull();
       expect(remembered()).toBe(0);
+    });
+  });
+
+  describe("outcomes that wait for an exposure", () => {
+    const day = 24 * 60 * minute;
+    const waits = (ledger: Ledger) => {
+      const { arms, outcomes, dropped, metrics } = countsOf(ledger);
+      return { arms, outcomes, dropped, unexposed: metrics.map(({ metric, unexposed }) => [metric, unexposed]) };
+    };
+
+    test("are dropped, and counted as dropped, once their window and a day have gone by; joined ones stay", async () => {
+      const ref = newRef();
+      await withLedger(ref, (ledger, clock, { storage }) => {
+        ledger.record(
+          batchOf(ref, {
+            exposures: [shown(1, "joined", "control")],
+            outcomes: [
+              measured(1, "joined", "m", 5),
+              measured(2, "never", "m", 1),
+              measured(3, "never", "other", 1),
+              measured(4, "later", "m", 7, "count", noon + minute),
+            ],
+          }),
+        );
+        clock.now = noon + 8 * day;
+        ledger.record(batchOf(ref, { exposures: [shown(2, "later", "control")] }));
+        ledger.tick();
+        const arms = [{ variant: "control", epoch: 1, subjects: 2 }];
+        const kept = {
+          arms,
+          outcomes: 4,
+          dropped: 0,
+          unexposed: [
+            ["m", 1],
+            ["other", 1],
+          ],
+        };
+        expect(waits(ledger)).toEqual(kept);
+        clock.now += 1;
+        ledger.tick();
+        const left = {
+          arms,
+          outcomes: 2,
+          dropped: 2,
+          unexposed: [
+            ["m", 0],
+            ["other", 0],
+          ],
+        };
+        expect(waits(ledger)).toEqual(left);
+        expect(countsOf(ledger).metrics[0]?.arms).toMatchObject([{ observed: 2, sum: "12" }]);
+        // Nothing is left of who never came, and an exposure after all finds no outcome.
+        for (const table of ["subjects", "names", "new_names"])
+          expect(storage.sql.exec(`SELECT 1 FROM ${table} WHERE subject = 'never'`).toArray()).toEqual([]);
+        expect(storage.sql.exec("SELECT count(*) AS n FROM outcomes").one()).toEqual({ n: 2 });
+        ledger.record(batchOf(ref, { exposures: [shown(3, "never", "control")] }));
+        expect(countsOf(ledger)).toMatchObject({ arms: [{ subjects: 3 }], metrics: [{ arms: [{ sum: "12" }] }, {}] });
+        expect(countsOf(ledger)).toMatchObject({ dropped: 2 });
+      });
+    });
+
+    test("wait as long as the longest window of a metric that is declared, and a day", async () => {
+      const ref = newRef();
+      await withLedger(ref, (ledger, clock) => {
+        const metrics = metricSpecs(1, [{ name: "m", kind: "count", window: { to: "20d" } }]);
+        ledger.record({ ...batchOf(ref, { outcomes: [measured(1, "a", "m", 1)] }), metrics });
+        for (const [at, dropped] of [
+          [noon + 21 * day, 0],
+          [noon + 21 * day + 1, 1],
+        ] as const) {
+          clock.now = at;
+          ledger.tick();
+          expect(countsOf(ledger).dropped).toBe(dropped);
+        }
+      });
+    });
+
+    test("wait no longer because others of their subject keep coming: somebody who is never exposed keeps the recent ones", async () => {
+      const ref = newRef();
+      await withLedger(ref, (ledger, clock) => {
+        for (let n = 0; n < 30; n += 1) {
+          clock.now = noon + n * day;
+          const metric = n < 10 ? "early" : "late";
+          ledger.record(batchOf(ref, { outcomes: [measured(n, "a", metric, n, "count", clock.now)] }));
+          ledger.tick();
+        }
+        // At day 29, those of days 21 to 29.
+        expect(waits(ledger)).toEqual({
+          arms: [],
+          outcomes: 9,
+          dropped: 21,
+          unexposed: [
+            ["early", 0],
+            ["late", 1],
+          ],
+        });
+        // And they are still joined.
+        ledger.record(batchOf(ref, { exposures: [shown(1, "a", "control", noon + 27 * day)] }));
+        expect(countsOf(ledger).metrics).toMatchObject([
+          { metric: "early", arms: [] },
+          { metric: "late", unexposed: 0, arms: [{ observed: 1, sum: String(27 + 28 + 29) }] },
+        ]);
+      });
+    });
+
+    test("are dropped a thousand subjects at a time, one time after the other without a day between", async () => {
+      const ref = newRef();
+      await withLedger(ref, (ledger, clock) => {
+        ledger.record(
+          batchOf(ref, { outcomes: Array.from({ length: 2_500 }, (_, n) => measured(n, `s${n}`, "m", 1)) }),
+        );
+        clock.now = noon + 9 * day;
+        expect([ledger.tick(), ledger.tick()]).toEqual([clock.now + 10, clock.now + 10]);
+        expect(ledger.tick()).toBeNull();
+        expect(waits(ledger)).toMatchObject({ outcomes: 0, dropped: 2_500, unexposed: [["m", 0]] });
+      });
     });
   });
 
