@@ -1,6 +1,6 @@
 /** A ledger in maps: what a store does with the answers of the fold. */
-import { metricKinds } from "../../src/experiment.ts";
 import { accumulate, type ArmChange } from "../../src/ledger/accumulate.ts";
+import { addShards, countsFrom, type CountRows, type TotalRow } from "../../src/ledger/count-rows.ts";
 import { addDecimals, type Decimal, decimalText } from "../../src/ledger/decimal.ts";
 import { type MetricSpecs, noSpecs, specLookUp } from "../../src/ledger/metric-spec.ts";
 import { everybody } from "../../src/ledger/slices.ts";
@@ -16,8 +16,6 @@ interface Totals {
 }
 
 const nothing: Totals = { observed: 0, sum: 0, sumOfSquares: 0 };
-const byPlace = (a: { epoch: number; variant: string }, b: { epoch: number; variant: string }): number =>
-  a.epoch - b.epoch || (a.variant < b.variant ? -1 : 1);
 
 /** States go through their stored form, as they do in SQL. `settledBefore` is the watermark, in minutes since 1970. */
 export const memoryLedger = (settledBefore: number, specs: MetricSpecs = noSpecs) => {
@@ -89,35 +87,38 @@ export const memoryLedger = (settledBefore: number, specs: MetricSpecs = noSpecs
       for (const arm of folded.arms) addArm(arm);
       crossovers += folded.crossovers;
     },
-    counts(): SetCounts {
-      const counted = [...arms.values()].filter((arm) => arm.subjects !== 0).toSorted(byPlace);
-      const metrics = [...new Set([...unexposed.keys(), ...totals.keys()])].flatMap((key) =>
-        metricKinds
-          .filter((kind) => key.startsWith(`${kind}:`))
-          .map((kind) => ({
-            metric: key.slice(kind.length + 1),
-            kind,
-            arms: counted
-              .map(({ variant, epoch }) => ({
-                variant,
-                epoch,
-                ...(totals.get(key)?.get(JSON.stringify([epoch, variant])) ?? nothing),
-              }))
-              .filter(({ observed }) => observed !== 0)
-              .map((arm) => ({ ...arm, sum: decimalText(arm.sum), sumOfSquares: decimalText(arm.sumOfSquares) })),
-            unexposed: unexposed.get(key) ?? 0,
-          })),
-      );
+    /** What a shard answers: adds up with the rows of others. */
+    rows(): CountRows {
+      const counted = [...arms.values()].filter((arm) => arm.subjects !== 0);
       return {
         arms: counted.map(({ variant, epoch, subjects: count }) => ({ variant, epoch, subjects: count })),
+        slices: counted.map(({ variant, epoch, subjects: count }) => [everybody, epoch, variant, count]),
+        totals: [...totals].flatMap(([metric, byArm]) =>
+          counted.flatMap(({ variant, epoch }): readonly TotalRow[] => {
+            const total = byArm.get(JSON.stringify([epoch, variant]));
+            if (total === undefined || total.observed === 0) return [];
+            const { observed, sum, sumOfSquares } = total;
+            return [[everybody, metric, epoch, variant, observed, decimalText(sum), decimalText(sumOfSquares)]];
+          }),
+        ),
+        metrics: [...unexposed],
         exposures: exposureIds.size,
-        repeats: exposureIds.size - counted.reduce((sum, arm) => sum + arm.subjects, 0),
         crossovers,
         outcomes: outcomeIds.size,
-        metrics: metrics.toSorted((a, b) =>
-          a.metric === b.metric ? (a.kind < b.kind ? -1 : 1) : a.metric < b.metric ? -1 : 1,
-        ),
+        dropped: 0,
+        received: 0,
+        recounted: [subjects.size, subjects.size],
+        parcels: { shard: 0, sent: [], received: [] },
       };
     },
+    counts(): SetCounts {
+      return mergedCounts([this.rows()]);
+    },
   };
+};
+
+/** Rows of all shards as the first shard puts them together. */
+export const mergedCounts = (shards: readonly CountRows[]): SetCounts => {
+  const { arms, exposures, repeats, crossovers, outcomes, metrics } = countsFrom(addShards(shards));
+  return { arms, exposures, repeats, crossovers, outcomes, metrics };
 };

@@ -6,12 +6,14 @@ import { parse } from "csv-parse/sync";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import type { ExposureRow, OutcomeRow } from "../../src/ledger/batch.ts";
-import { addDecimals, type Decimal, decimalText, parseDecimal } from "../../src/ledger/decimal.ts";
+import type { ArmCount } from "../../src/ledger/counts.ts";
+import { looksAtCheckpoints } from "../../src/ledger/checkpoint-looks.ts";
+import { subjectsIn } from "../../src/ledger/ground.ts";
 import { shardHash, shardOf } from "../../src/ledger/shard.ts";
 import { chiSquareSampleRatio } from "../../src/science/chi-square-srm.ts";
 import { logBayesFactor, looksAtEverySubject } from "../../src/science/sequential-srm.ts";
-import { memoryLedger } from "./memory-ledger.ts";
-import type { Rows, SetCounts } from "./reference.ts";
+import { memoryLedger, mergedCounts } from "./memory-ledger.ts";
+import type { Rows } from "./reference.ts";
 
 const directory = resolve(import.meta.dirname, "../../../shared/data");
 const has = existsSync(directory);
@@ -24,6 +26,8 @@ const read = (name: string): readonly Readonly<Record<string, string>>[] =>
   );
 
 const id = (kind: number, n: number): string => `0000000${kind}-0000-7000-8000-${String(n).padStart(12, "0")}`;
+
+const isTrue = (text: string | undefined): number => Number(text?.toLowerCase() === "true");
 
 describe.skipIf(!has)("real data", () => {
   test("landing-page: arms by the first page in file order, and by time; crossovers; two conversions of one user", () => {
@@ -68,7 +72,6 @@ describe.skipIf(!has)("real data", () => {
       0,
       index,
     ]);
-    const isTrue = (text: string | undefined): number => Number(text?.toLowerCase() === "true");
     const outcomes = rows.flatMap((row, index): readonly OutcomeRow[] => {
       const user = row["userid"] ?? "";
       return [
@@ -95,36 +98,9 @@ describe.skipIf(!has)("real data", () => {
     expect(fold.result().pValue).toBeCloseTo(0.774019, 6);
   }, 60_000);
 
-  /** Rows of all shards added up, as the first shard adds them. */
-  const merged = (parts: readonly SetCounts[]) => {
-    const sum = (texts: readonly string[]): string =>
-      decimalText(texts.map(parseDecimal).reduce<Decimal>(addDecimals, 0));
-    const arms = Map.groupBy(
-      parts.flatMap((part) => part.arms),
-      ({ variant }) => variant,
-    );
-    const totals = Map.groupBy(
-      parts.flatMap((part) => part.metrics.flatMap(({ metric, arms: own }) => own.map((arm) => ({ metric, ...arm })))),
-      ({ metric, variant }) => `${metric} ${variant}`,
-    );
-    return {
-      subjects: Object.fromEntries(
-        [...arms].map(([variant, own]) => [variant, own.reduce((all, { subjects }) => all + subjects, 0)]),
-      ),
-      exposures: parts.reduce((all, { exposures }) => all + exposures, 0),
-      crossovers: parts.reduce((all, { crossovers }) => all + crossovers, 0),
-      totals: Object.fromEntries(
-        [...totals].map(([key, own]) => [
-          key,
-          [sum(own.map((arm) => arm.sum)), sum(own.map((arm) => arm.sumOfSquares))],
-        ]),
-      ),
-    };
-  };
-
   /** The same order for every run: a linear congruence, so a failure can be looked at again. */
-  const shuffled = <Row>(rows: readonly Row[]): readonly Row[] => {
-    let state = 1;
+  const shuffled = <Row>(rows: readonly Row[], seed: number): readonly Row[] => {
+    let state = seed;
     return rows
       .map((row) => {
         state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
@@ -134,53 +110,87 @@ describe.skipIf(!has)("real data", () => {
       .map(({ row }) => row);
   };
 
+  const checkpoints = 8;
+
+  /** The file in parts, after each of which a checkpoint is taken, through so many shards and the product's own merge. */
+  const through = (
+    parts: readonly (readonly Rows[])[],
+    shards: number,
+    [control, treatment]: readonly [string, string],
+    deliver: (part: readonly Rows[], place: number) => readonly Rows[],
+  ) => {
+    const ledgers = Array.from({ length: shards }, () => memoryLedger(0));
+    const looks = looksAtCheckpoints({
+      epoch: 0,
+      arms: [control, treatment].map((variant) => ({ variant, share: 0.5 })),
+    });
+    let looked: readonly ArmCount[] = [];
+    for (const [place, part] of parts.entries()) {
+      const byShard = Map.groupBy(deliver(part, place), ({ exposures: [row] }) =>
+        shardOf(shardHash(row?.[1] ?? ""), shards),
+      );
+      for (const [shard, own] of byShard)
+        ledgers[shard]?.record({
+          exposures: own.flatMap(({ exposures }) => exposures),
+          outcomes: own.flatMap(({ outcomes }) => outcomes),
+        });
+      const before = looked;
+      looked = mergedCounts(ledgers.map((ledger) => ledger.rows())).arms;
+      const changed = looked.filter((arm) => subjectsIn(before, arm.variant) !== arm.subjects);
+      if (changed.length > 0) looks.observe(changed);
+    }
+    const counts = mergedCounts(ledgers.map((ledger) => ledger.rows()));
+    const sizes = [control, treatment].map((arm) => subjectsIn(counts.arms, arm));
+    return {
+      counts,
+      looks: looks.result(),
+      chiSquare: chiSquareSampleRatio(sizes, [0.5, 0.5]),
+      logBayesFactor: logBayesFactor(sizes, [0.5, 0.5]),
+    };
+  };
+
   test.each([
-    ["cookie-cats.csv.gz", "userid", "version", "retention_7", ["gate_30", "gate_40"]],
-    ["landing-page.csv.gz", "user_id", "landing_page", "converted", ["new_page", "old_page"]],
+    [
+      "cookie-cats.csv.gz",
+      ["userid", "version"],
+      [
+        ["retention_7", "binary"],
+        ["sum_game_rounds", "count"],
+      ],
+      ["gate_30", "gate_40"],
+    ],
+    ["landing-page.csv.gz", ["user_id", "landing_page"], [["converted", "binary"]], ["new_page", "old_page"]],
   ] as const)(
     "%s through 1, 4 and 16 shards, everything twice and in random order: the same, bit for bit",
-    (file, subject, variant, metric, arms) => {
+    (file, [subject, variant], metrics, arms) => {
       const rows = read(file);
-      const events = rows.map((row, index): Rows => ({
-        exposures: [[id(0, index), row[subject] ?? "", row[variant] ?? "", 0, index]],
-        outcomes: [
-          [id(1, index), row[subject] ?? "", metric, "binary", index, Number(/^(true|1)$/i.test(row[metric] ?? ""))],
-        ],
-      }));
-      const deliveries = shuffled([...events, ...events]);
-      const found = [1, 4, 16].map((shards) => {
-        const ledgers = Array.from({ length: shards }, () => memoryLedger(0));
-        for (let start = 0; start < deliveries.length; start += 10_000) {
-          const batch = deliveries.slice(start, start + 10_000);
-          const parts = Map.groupBy(batch, ({ exposures: [row] }) => shardOf(shardHash(row?.[1] ?? ""), shards));
-          for (const [shard, own] of parts)
-            ledgers[shard]?.record({
-              exposures: own.flatMap(({ exposures }) => exposures),
-              outcomes: own.flatMap(({ outcomes }) => outcomes),
-            });
-        }
-        const counts = merged(ledgers.map((ledger) => ledger.counts()));
-        const sizes = arms.map((arm) => counts.subjects[arm] ?? 0);
+      const valueOf = (text: string): number => (/^(true|false)$/i.test(text) ? isTrue(text) : Number(text));
+      const events = rows.map((row, index): Rows => {
+        const user = row[subject] ?? "";
         return {
-          ...counts,
-          chiSquare: chiSquareSampleRatio(sizes, [0.5, 0.5]),
-          logBayesFactor: logBayesFactor(sizes, [0.5, 0.5]),
+          exposures: [[id(0, index), user, row[variant] ?? "", 0, index]],
+          outcomes: metrics.map(([metric, kind], place) => [
+            id(place + 1, index),
+            user,
+            metric,
+            kind,
+            index,
+            valueOf(row[metric] ?? ""),
+          ]),
         };
       });
-      const once = memoryLedger(0);
-      for (const { exposures, outcomes } of [
-        {
-          exposures: events.flatMap((event) => event.exposures),
-          outcomes: events.flatMap((event) => event.outcomes),
-        },
-      ])
-        once.record({ exposures, outcomes });
-      const plain = merged([once.counts()]);
-      for (const one of found) {
-        expect(one).toEqual(found[0]);
-        expect(one).toMatchObject(plain);
+      const size = Math.ceil(events.length / checkpoints);
+      const parts = Array.from({ length: checkpoints }, (_, part) => events.slice(part * size, (part + 1) * size));
+      const plain = through(parts, 1, arms, (part) => part);
+      expect(plain.looks.looks).toBe(checkpoints);
+      for (const shards of [1, 4, 16]) {
+        // Each part comes with the one before it again: everything comes twice, and the last once more at its end.
+        const found = through([...parts, []], shards, arms, (part, place) =>
+          shuffled([...part, ...(parts[place - 1] ?? [])], shards + place),
+        );
+        expect(found).toEqual(plain);
       }
-      expect(Object.values(plain.subjects).reduce((sum, count) => sum + count, 0)).toBe(
+      expect(plain.counts.arms.reduce((sum, arm) => sum + arm.subjects, 0)).toBe(
         new Set(rows.map((row) => row[subject])).size,
       );
     },
