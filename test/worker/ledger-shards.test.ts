@@ -7,12 +7,13 @@ import { addShards, countsFrom, isWhole } from "../../src/ledger/count-rows.ts";
 import type { CrossoverPage } from "../../src/ledger/crossover.ts";
 import { metricSpecs } from "../../src/ledger/metric-spec.ts";
 import { shardHash, shardName, shardOf } from "../../src/ledger/shard.ts";
-import { looksAtEverySubject } from "../../src/science/sequential-srm.ts";
+import { looksAtEverySubject, sequentialLook, sequentialStart } from "../../src/science/sequential-srm.ts";
 import { type ExperimentRef, refKey } from "../../src/scope.ts";
 import type { LedgerStub } from "../../worker/env.ts";
 import type { Parcel } from "../../worker/hand-over.ts";
 import { openLedger } from "../../worker/ledger.ts";
 import { createRouter } from "../../worker/ledger-router.ts";
+import { createCoordinator } from "../../worker/ledger-shards.ts";
 import {
   deliveriesOf,
   referenceCounts,
@@ -21,6 +22,7 @@ import {
   rowsArbitrary,
   type SetCounts,
 } from "../ledger/reference.ts";
+import { seeded } from "../science/random.ts";
 import { ledgers, measured, newRef, noon, shown } from "./ledger-support.ts";
 
 const setCounts = ({ arms, exposures, repeats, crossovers, outcomes, metrics }: SetCounts): SetCounts => ({
@@ -263,6 +265,72 @@ describe("a ledger of several shards", () => {
       plans: [{ epoch: 1, arms: planned }],
     });
     expect(subjectLooks).toEqual(fold.result());
+  });
+
+  test("p values are equal for equal checkpoints: over 1, 4 and 16 shards, every event three times and in any order", async () => {
+    const [parts, size] = [8, 140];
+    const hour = Date.now() - 3_600_000;
+    const planned = [
+      { variant: "a", share: 0.5 },
+      { variant: "b", share: 0.5 },
+    ];
+    /** 41 in a hundred are in the one arm, so that the p value falls; some come again in the other, some again in another epoch. */
+    const exposures = Array.from({ length: parts * size }, (_, n): readonly ExposureRow[] => {
+      const [variant, other] = (n * 37) % 100 < 41 ? ["a", "b"] : ["b", "a"];
+      const first = shown(n, `s${n}`, variant, hour + n, n % 10 === 0 ? 2 : 1);
+      return n % 13 === 0 ? [first, shown(10_000 + n, `s${n}`, other, hour + n + 500)] : [first];
+    });
+    const part = (place: number) => exposures.slice(place * size, (place + 1) * size).flat();
+    const expected = [1, 2].map((epoch) => {
+      const counts = [0, 0];
+      const looks: number[] = [];
+      let state = sequentialStart([0.5, 0.5]);
+      for (let place = 0; place < parts; place += 1) {
+        for (const [first] of exposures.slice(place * size, (place + 1) * size))
+          if (first?.[3] === epoch) counts[first[2] === "a" ? 0 : 1] = (counts[first[2] === "a" ? 0 : 1] ?? 0) + 1;
+        state = sequentialLook(state, counts);
+        looks.push(state.pValue);
+      }
+      return { epoch, looks: parts, logBayesFactor: state.logBayesFactor, pValue: state.pValue, each: looks };
+    });
+    expect(expected[0]?.pValue).toBeLessThan(0.001);
+    const random = seeded(8);
+    for (const shards of [1, 4, 16]) {
+      const ref = newRef();
+      const ledger = router(shards)(ref);
+      const root = ledgers.getByName(refKey(ref));
+      const deliver = async (rows: readonly ExposureRow[]): Promise<void> => {
+        const order = rows
+          .map((row) => ({ row, at: random.next() }))
+          .toSorted((one, other) => one.at - other.at)
+          .map(({ row }) => row);
+        for (let start = 0; start < order.length; start += 400)
+          await ledger.record(batchOf(ref, { exposures: order.slice(start, start + 400) }));
+      };
+      const start = Date.now();
+      for (let place = 0; place < parts; place += 1) {
+        await deliver([...part(place), ...part(place), ...(place === 0 ? [] : part(place - 1))]);
+        // The first shard looks, as if so many minutes had gone by.
+        await runInDurableObject(objectOf(ref, 0), (_object, { storage }) => {
+          const coordinator = createCoordinator({
+            ledger: openLedger(storage, Date.now),
+            ref: () => ref,
+            other: (shard) => ledgers.getByName(shardName(refKey(ref), shard)),
+            handOver: () => Promise.resolve(true),
+            now: () => start + place * 60_000,
+          });
+          return coordinator.look();
+        });
+      }
+      const looked = () => root.counts({ plans: [1, 2].map((epoch) => ({ epoch, arms: planned })), parts: true });
+      const { checkpointLooks } = await looked();
+      expect(
+        checkpointLooks.map(({ series = [], ...looks }) => ({ ...looks, each: series.map(([, p]) => p) })),
+      ).toEqual(expected);
+      // And everything once more, after which the next look finds nothing new.
+      await deliver(exposures.flat());
+      expect((await looked()).checkpointLooks).toEqual(checkpointLooks);
+    }
   });
 
   test("checkpoints are of all shards together, whichever had the events", async () => {

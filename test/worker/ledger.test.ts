@@ -3,8 +3,11 @@ import * as fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
 import { parseEvent } from "../../src/events/validate.ts";
 import { emptyCounts } from "../../src/ledger/counts.ts";
+import { groundOf, subjectsIn } from "../../src/ledger/ground.ts";
 import { metricSpecs } from "../../src/ledger/metric-spec.ts";
+import { sampleRatioOf } from "../../src/ledger/sample-ratio.ts";
 import { looksAtEverySubject, sequentialLook, sequentialStart } from "../../src/science/sequential-srm.ts";
+import { epochAlpha } from "../../src/science/srm-verdict.ts";
 import { utf8Length } from "../../src/utf8.ts";
 import { horizonMs, type Ledger, openLedger } from "../../worker/ledger.ts";
 import {
@@ -478,6 +481,73 @@ describe("checkpoints", () => {
         { epoch: 2, looks: 0, logBayesFactor: 0, pValue: 1 },
       ]);
       expect(countsOf(ledger).checkpointLooks).toEqual([]);
+    });
+  });
+
+  test("an arm that flushes a minute late alarms nobody; without the watermark it would", async () => {
+    const ref = newRef();
+    const perMinute = 60;
+    const minutes = 30;
+    /** First exposures of one arm in one minute. */
+    const of = (variant: "control" | "treatment", at: number) =>
+      Array.from({ length: perMinute }, (_, n) => {
+        const number = 2 * (at * perMinute + n) + (variant === "control" ? 0 : 1);
+        return shown(number, `s${number}`, variant, noon + at * minute + n * 1_000);
+      });
+    await withLedger(ref, async (ledger, clock) => {
+      let unguarded = sequentialStart([1, 1]);
+      for (let at = 0; at < minutes; at += 1) {
+        clock.now = noon + (at + 1) * minute;
+        ledger.record(
+          batchOf(ref, { exposures: [...of("control", at), ...(at === 0 ? [] : of("treatment", at - 1))] }),
+        );
+        await rings(ledger, clock);
+        const counts = countsOf(ledger, { plans: [halves] });
+        unguarded = sequentialLook(
+          unguarded,
+          halves.arms.map(({ variant }) => subjectsIn(counts.arms, variant)),
+        );
+        const { sequential } = sampleRatioOf(groundOf(counts, halves.arms, halves.epoch), halves.epoch);
+        expect(sequential.mismatch).toBe(false);
+      }
+      const { checkpointLooks } = countsOf(ledger, { plans: [halves] });
+      expect(checkpointLooks).toMatchObject([{ epoch: 1, looks: minutes - 5, pValue: 1 }]);
+      // The same arrivals, looked at as they came.
+      expect(unguarded.pValue).toBeLessThan(epochAlpha(1));
+    });
+  });
+
+  test("the looks themselves, thinned out: each is of a checkpoint, with the p value of all looks up to it", async () => {
+    const ref = newRef();
+    await withLedger(ref, (ledger) => {
+      ledger.record(batchOf(ref, { exposures: [shown(1, "a", "control")] }));
+      const looks: (readonly [number, number])[] = [];
+      let state = sequentialStart([1, 1]);
+      for (let at = 1; at <= 1_700; at += 1) {
+        const first = Math.floor(noon / minute) + at;
+        // Of every third checkpoint another epoch's arms alone have changed.
+        const own = at - Math.floor(at / 3);
+        const sizes = [own, own + Math.floor(own / 9)] as const;
+        ledger.takeCheckpoint(first, [
+          { variant: "control", epoch: 1, subjects: sizes[0] },
+          { variant: "treatment", epoch: 1, subjects: sizes[1] },
+          { variant: "control", epoch: 2, subjects: at },
+        ]);
+        if (at % 3 === 0) continue;
+        state = sequentialLook(state, sizes);
+        looks.push([first, state.pValue]);
+      }
+      const [found] = countsOf(ledger, { plans: [halves], parts: true }).checkpointLooks;
+      const series = found?.series ?? [];
+      expect(found).toMatchObject({ looks: looks.length, pValue: state.pValue });
+      expect(series).toHaveLength(500);
+      expect([series[0], series.at(-1)]).toEqual([looks[0], looks.at(-1)]);
+      const places = series.map(([at]) => looks.findIndex(([time]) => time === at));
+      expect(series).toEqual(places.map((place) => looks[place]));
+      // Evenly: of 1,134 looks every second or third one.
+      const steps = places.slice(1).map((place, index) => place - (places[index] ?? 0));
+      expect(new Set(steps)).toEqual(new Set([2, 3]));
+      expect(new Set(series.map(([, pValue]) => pValue)).size).toBeGreaterThan(50);
     });
   });
 
