@@ -179,7 +179,10 @@ export const decideChange = (state: ExperimentState, aim: Aim, ask: Ask, evidenc
       const wanted = roles.length === 0 ? "it is not configured here" : `it takes one of the roles ${roles.join(", ")}`;
       return refuse("gate-rejected", `breaking the glass: ${wanted}`, { gates: [] });
     }
-    if (ask.reason === undefined) return deny("invalid-request", "breaking the glass takes a reason");
+    if (ask.reason === undefined) {
+      const message = "breaking the glass takes a reason, and blanks are none";
+      return deny("invalid-request", message, { errors: [{ path: "/reason", message }] });
+    }
   } else {
     const rejections = judged.verdicts.filter((verdict) => verdict.rejected);
     if (rejections.length > 0) {

@@ -9,26 +9,35 @@ import type { ExperimentState } from "./state.ts";
 
 type Transition = Extract<Command, { type: "Transition" }>;
 
+/** A member of what was asked that cannot be, and why. */
+interface Fault {
+  readonly path: string;
+  readonly message: string;
+}
+
 /** What the move says of itself, or why it cannot: only an experiment that has run has something to conclude. */
 const concluding = (
   state: ExperimentState,
   { to, outcome, variant }: Pick<Transition, "to" | "outcome" | "variant">,
-): ChangeParameters | string => {
+): ChangeParameters | Fault => {
   const ends = to === "Archived" && state.live !== null;
-  if (!ends && (outcome !== undefined || variant !== undefined))
-    return "outcome and variant belong to the move to Archived of an experiment that has run";
+  if (!ends && (outcome !== undefined || variant !== undefined)) {
+    const message = "outcome and variant belong to the move to Archived of an experiment that has run";
+    return { path: outcome === undefined ? "/variant" : "/outcome", message };
+  }
   if (!ends) return {};
-  if (variant !== undefined && outcome !== "ship") return "a variant is named by the outcome ship alone";
+  if (variant !== undefined && outcome !== "ship")
+    return { path: "/variant", message: "a variant is named by the outcome ship alone" };
   if (outcome !== "ship") return { outcome: outcome ?? "inconclusive" };
   const keys = (state.live?.configuration.variants ?? []).map(({ key }) => key);
   if (variant === undefined || !keys.includes(variant))
-    return `shipping names the variant that stays: ${keys.join(", ")}`;
+    return { path: "/variant", message: `shipping names the variant that stays: ${keys.join(", ")}` };
   return { outcome, variant };
 };
 
 /** The mode of a pause; of nothing else, and the default is not written down. */
-const pausing = ({ to, mode }: Pick<Transition, "to" | "mode">): ChangeParameters | string => {
-  if (mode !== undefined && to !== "Paused") return "a mode belongs to the move to Paused";
+const pausing = ({ to, mode }: Pick<Transition, "to" | "mode">): ChangeParameters | Fault => {
+  if (mode !== undefined && to !== "Paused") return { path: "/mode", message: "a mode belongs to the move to Paused" };
   return mode === undefined || mode === "control" ? {} : { mode };
 };
 
@@ -48,10 +57,9 @@ export const decideMove = (
     });
   }
   const parameters = concluding(state, move);
-  if (typeof parameters === "string")
-    return deny("invalid-request", parameters, { errors: [{ path: "/outcome", message: parameters }] });
+  if ("message" in parameters) return deny("invalid-request", parameters.message, { errors: [parameters] });
   const pause = pausing(move);
-  if (typeof pause === "string") return deny("invalid-request", pause, { errors: [{ path: "/mode", message: pause }] });
+  if ("message" in pause) return deny("invalid-request", pause.message, { errors: [pause] });
   return decideChange(state, transitionTo(move.to, { ...parameters, ...pause, ...extra }), ask, evidence);
 };
 

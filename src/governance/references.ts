@@ -24,7 +24,10 @@ export const namedPeople = async (
 
 /** Free text and people leave the command before it reaches the decider: only their references are ever hashed. */
 export const withReferences = (input: CommandInput, { text: refOf, actor }: Referring): Command => {
-  const reason = "reason" in input && input.reason !== undefined ? { reason: refOf(input.reason) } : {};
+  // Behind a reference nobody sees what a reason says: past the rules, one that says nothing is none.
+  const says = (text: string): boolean => !("breakGlass" in input && input.breakGlass === true) || /\S/.test(text);
+  const reason =
+    "reason" in input && input.reason !== undefined && says(input.reason) ? { reason: refOf(input.reason) } : {};
   switch (input.type) {
     case "WriteVersion": {
       const { changeDescription, provenance, ...rest } = input;
@@ -40,7 +43,7 @@ export const withReferences = (input: CommandInput, { text: refOf, actor }: Refe
     case "Publish":
     case "RollBack":
     case "Revive": {
-      const { metadata, ...rest } = input;
+      const { metadata, reason: _reason, ...rest } = input;
       return {
         ...rest,
         ...reason,

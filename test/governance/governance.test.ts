@@ -18,6 +18,8 @@ const approver = by("approver@example.com", "approver");
 const variants = [{ key: "control", control: true }, { key: "treatment" }];
 const codeOf = (answer: CommandAnswer): string => (answer.ok ? answer.outcome : answer.code);
 
+const ref = { tenant: "default", environment: "default", experiment: "checkout" };
+
 const setUp = (options: Partial<GovernanceOptions> = {}) => {
   let time = startOfTime;
   const store = memoryStore();
@@ -113,6 +115,56 @@ describe("commands", () => {
     expect(await governance.verify(target)).toMatchObject({ valid: true });
   });
 
+  test("a move is proposed, looked at, taken back by its proposer, and proposed anew without what was said", async () => {
+    const world = await running(setUp());
+    const { governance } = world;
+    const open = async () => (await world.store.load(ref))?.snapshot.state.proposals ?? [];
+    const proposed = await governance.propose("checkout", "Paused", { reason: "when you agree" }, author);
+    expect(codeOf(proposed)).toBe("held");
+    expect(await stateOf(world)).toMatchObject({ state: "Running", proposals: [{ targetState: "Paused" }] });
+    expect(codeOf(await governance.propose("checkout", "Paused", {}, author))).toBe("held");
+    const [first, ...others] = await open();
+    expect(others).toEqual([]);
+    const { id = "", changeDigest = "" } = first ?? {};
+    expect(codeOf(await governance.approve("checkout", { changeDigest }, approver))).toBe("created");
+    expect(codeOf(await governance.withdrawProposal("checkout", id, approver))).toBe("gate-rejected");
+    expect(codeOf(await governance.withdrawProposal("checkout", "none", author))).toBe("proposal-not-found");
+    expect(codeOf(await governance.withdrawProposal("checkout", id, author))).toBe("done");
+    expect(codeOf(await governance.withdrawProposal("checkout", id, author))).toBe("proposal-not-found");
+    await governance.propose("checkout", "Paused", {}, author);
+    expect(await open()).toMatchObject([{ changeDigest, approvals: [] }]);
+    expect((await open())[0]?.id).not.toBe(id);
+    expect(codeOf(await governance.propose("checkout", "Draft", {}, author))).toBe("invalid-transition");
+  });
+
+  test("a ramp that is aborted pauses, forgets its step, and is done only once", async () => {
+    const steps = [{ traffic: 5, hold: "30m" }, { traffic: 50 }];
+    const world = await running(setUp(), { ramp: { steps } });
+    const { governance } = world;
+    await governance.ramp.advance("checkout", author);
+    expect(await stateOf(world)).toMatchObject({ state: "Ramping", ramp: { step: 1 } });
+    expect(codeOf(await governance.ramp.abort("checkout", author, "slow"))).toBe("done");
+    expect(await stateOf(world)).toMatchObject({ state: "Paused", ramp: null, traffic: 0 });
+    expect(codeOf(await governance.ramp.abort("checkout", author))).toBe("invalid-transition");
+    world.wait(60 * minute);
+    expect(await governance.tick()).toBeNull();
+    await governance.ramp.start("checkout", {}, author);
+    expect(await stateOf(world)).toMatchObject({ state: "Ramping", ramp: { step: 0 }, traffic: 5 });
+  });
+
+  test("an end without a winner is inconclusive, said or not", async () => {
+    for (const end of [{ outcome: "inconclusive" } as const, null]) {
+      const world = await running(setUp());
+      const { governance } = world;
+      const wrong = await governance.conclude("checkout", { outcome: "inconclusive", variant: "treatment" }, author);
+      expect(codeOf(wrong)).toBe("invalid-request");
+      const asked =
+        end === null ? governance.archive("checkout", {}, author) : governance.conclude("checkout", end, author);
+      expect(codeOf(await asked)).toBe("done");
+      expect(await stateOf(world)).toMatchObject({ state: "Archived", conclusion: { outcome: "inconclusive" } });
+    }
+  });
+
   test("breaking the glass takes its role", async () => {
     const { governance } = setUp({
       gates: [{ type: "manual", to: "PendingApproval" }],
@@ -122,6 +174,31 @@ describe("commands", () => {
     const change = { to: "PendingApproval", reason: "an emergency" } as const;
     expect(codeOf(await governance.breakGlass("checkout", change, author))).toBe("gate-rejected");
     expect(codeOf(await governance.breakGlass("checkout", change, by("admin@example.com", "admin")))).toBe("done");
+  });
+
+  test("breaking the glass publishes past gates and policies, for this version and no other", async () => {
+    const world = await running(
+      setUp({
+        gates: [{ type: "manual", on: "publish" }],
+        policies: [{ type: "trafficLimit", maxTrafficPercentage: 10, on: ["publish"] }],
+        breakGlass: { roles: ["admin"] },
+      }),
+    );
+    const { governance } = world;
+    const admin = by("admin@example.com", "admin");
+    await governance.revise("checkout", { variants, traffic: 50 }, author);
+    await governance.publish("checkout", 2, {}, author);
+    const glass = (publish: number, who: By) => governance.breakGlass("checkout", { publish, reason: "urgent" }, who);
+    expect(codeOf(await glass(2, author))).toBe("gate-rejected");
+    expect(codeOf(await glass(9, admin))).toBe("version-not-found");
+    for (const reason of ["", " \t\u00a0"])
+      expect(codeOf(await governance.breakGlass("checkout", { publish: 2, reason }, admin))).toBe("invalid-request");
+    expect(codeOf(await glass(2, admin))).toBe("done");
+    expect(await stateOf(world)).toMatchObject({ liveVersion: 2, traffic: 50, proposals: [] });
+    const { events } = await governance.history("checkout", { types: ["Published"] });
+    expect(events.map(({ data }) => data)).toMatchObject([{ breakGlass: true, policies: [{ compliant: false }] }]);
+    await governance.revise("checkout", { variants, traffic: 60 }, author);
+    expect(codeOf(await governance.publish("checkout", 3, {}, author))).toBe("held");
   });
 
   test("rules that are not valid, and input that is not, say where", async () => {

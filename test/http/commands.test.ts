@@ -390,3 +390,249 @@ test("what differs between versions, and how it was before", async () => {
     expect(summary(await viewer.get(`${base}/checkout/state?at=${at}`))).toEqual([400, "invalid-request"]);
   expect(summary(await viewer.get(`${base}/checkout/state?at=2001-01-01`))).toEqual([404, "not-found"]);
 });
+
+const say = (who: Speaker, decision: string, changeDigest: string): Promise<Answer> =>
+  who.post(`${base}/checkout/approvals`, { decision, changeDigest, reason: "said why" });
+const waiting = async (who: Speaker) => firstProposal(await who.get(`${base}/checkout/proposals`));
+const Ends = v.object({ events: v.array(v.object({ data: v.object({ proposal: v.string(), end: v.string() }) })) });
+/** How proposals have ended, in their order. */
+const endsOf = async (who: Speaker): Promise<readonly string[]> =>
+  v
+    .parse(Ends, (await who.get(`${base}/checkout/audit?types=ProposalEnded`)).body)
+    .events.map(({ data: { end } }) => end);
+
+test("a decline blocks the change until it is taken back; what was not said cannot be", async () => {
+  const { api, author, approver, viewer } = cast(reviewed);
+  const second = api.as("second@example.com", "approver");
+  await write(author);
+  await move(author, "PendingApproval");
+  const { changeDigest } = await waiting(author);
+  expect(summary(await say(approver, "withdraw", changeDigest))).toEqual([409, "approval-stale"]);
+  expect(await say(approver, "decline", changeDigest)).toMatchObject({
+    status: 201,
+    body: { decision: "decline", reason: "said why", proposal: { declinedBy: ["approver@example.com"] } },
+  });
+  expect((await say(approver, "decline", changeDigest)).status).toBe(200);
+  expect((await say(second, "approve", changeDigest)).status).toBe(201);
+  expect(await move(author, "Approved")).toMatchObject({
+    status: 409,
+    body: { code: "approval-required", declinedBy: ["approver@example.com"], missing: [] },
+  });
+  expect(summary(await say(viewer, "withdraw", changeDigest))).toEqual([403, "forbidden"]);
+  expect(await say(approver, "withdraw", changeDigest)).toMatchObject({
+    status: 201,
+    body: { decision: "withdraw", proposal: { declinedBy: [], approvals: [{ actor: "second@example.com" }] } },
+  });
+  expect((await say(second, "withdraw", changeDigest)).status).toBe(201);
+  expect(summary(await move(author, "Approved"))).toEqual([409, "approval-required"]);
+  await say(second, "approve", changeDigest);
+  expect((await move(author, "Approved")).status).toBe(200);
+  expect((await viewer.get(`${base}/checkout/approvals`)).body["approvals"]).toMatchObject(
+    ["decline", "approve", "withdraw", "withdraw", "approve"].map((decision) => ({ decision, reason: "said why" })),
+  );
+});
+
+describe("propose: true", () => {
+  test("opens the proposal of a move that could be made, once, and makes nothing", async () => {
+    const { author, viewer } = await running();
+    // A move that there is not is no proposal either.
+    expect(summary(await move(author, "Draft", { propose: true }))).toEqual([409, "invalid-transition"]);
+    const asked = await move(author, "Paused", { propose: true, reason: "when you agree" });
+    expect(asked).toMatchObject({
+      status: 202,
+      body: { state: "Running", proposal: { kind: "transition", targetState: "Paused", missing: [] } },
+    });
+    const again = await move(author, "Paused", { propose: true });
+    expect([again.status, again.body["revision"]]).toEqual([202, asked.body["revision"]]);
+    expect(await viewer.get(asked.headers.get("location") ?? "")).toMatchObject({
+      status: 200,
+      body: { proposedBy: "author@example.com" },
+    });
+    expect(await read(viewer)).toMatchObject({ state: "Running", proposals: [{}] });
+    expect((await move(author, "Paused")).body).toMatchObject({ newState: "Paused" });
+    expect(await endsOf(viewer)).toEqual(["committed", "committed"]);
+  });
+
+  test("and of a publication", async () => {
+    const { author, viewer } = await running();
+    await write(author, { traffic: 50 });
+    expect(await author.post(`${base}/checkout/versions/2/publish`, { propose: true })).toMatchObject({
+      status: 202,
+      body: { proposal: { kind: "publish", version: 2 } },
+    });
+    expect(await read(viewer)).toMatchObject({ liveVersion: 1 });
+    expect((await author.post(`${base}/checkout/versions/2/publish`)).status).toBe(200);
+    expect(await read(viewer)).toMatchObject({ liveVersion: 2, proposals: [] });
+  });
+});
+
+test("a proposal is taken back by whoever made it, once, and is none any more", async () => {
+  const { api, author, viewer } = await running({ gates: [{ type: "manual", on: "publish" }] });
+  await write(author, { traffic: 50 });
+  await author.post(`${base}/checkout/versions/2/publish`);
+  const { id, changeDigest } = await waiting(author);
+  const path = `${base}/checkout/proposals/${id}`;
+  expect(summary(await api.as("other@example.com", "editor,operator").delete(path))).toEqual([403, "gate-rejected"]);
+  expect(summary(await viewer.delete(path))).toEqual([403, "forbidden"]);
+  expect(await author.delete(path)).toMatchObject({ status: 200, body: { withdrawn: id } });
+  expect((await viewer.get(`${base}/checkout/proposals`)).body["proposals"]).toEqual([]);
+  for (const answer of [await author.delete(path), await viewer.get(path)])
+    expect(summary(answer)).toEqual([404, "proposal-not-found"]);
+  const late = await say(api.as("approver@example.com", "approver"), "approve", changeDigest);
+  expect(summary(late)).toEqual([404, "proposal-not-found"]);
+  expect(await endsOf(viewer)).toEqual(["committed", "withdrawn"]);
+  expect((await author.post(`${base}/checkout/versions/2/publish`)).status).toBe(202);
+});
+
+test("what is rejected ends its proposal as rejected, and comes back as a draft with another", async () => {
+  const { author, approver, viewer } = cast(reviewed);
+  await write(author);
+  await move(author, "PendingApproval");
+  const { id } = await waiting(author);
+  expect(await move(author, "Rejected", { reason: "not now" })).toMatchObject({
+    status: 200,
+    body: { newState: "Rejected", proposal: null },
+  });
+  expect(await endsOf(viewer)).toEqual(["rejected"]);
+  expect(summary(await approve(approver))).toEqual([400, "invalid-request"]);
+  expect((await read(viewer))["proposals"]).toEqual([]);
+  expect(summary(await move(author, "Running"))).toEqual([409, "invalid-transition"]);
+  await move(author, "Draft");
+  await move(author, "PendingApproval");
+  expect((await waiting(author)).id).not.toBe(id);
+  expect(summary(await move(author, "Approved"))).toEqual([409, "approval-required"]);
+});
+
+test.each(["revert", "inconclusive"])("concluding as %s keeps nothing, and takes no variant", async (outcome) => {
+  const { author, viewer, api } = await running({}, { surfaces: ["header"] });
+  for (const [end, path] of [
+    [{ outcome, variant: "treatment" }, "/variant"],
+    [{ variant: "treatment" }, "/variant"],
+    [{ outcome: "ship" }, "/variant"],
+    [{ outcome: "ship", variant: "other" }, "/variant"],
+    [{ outcome: "kept" }, "/outcome"],
+  ] as const)
+    expect(await move(author, "Archived", end)).toMatchObject({
+      status: 400,
+      body: { code: "invalid-request", errors: [{ path }] },
+    });
+  expect(await move(author, "Paused", { outcome })).toMatchObject({
+    status: 400,
+    body: { errors: [{ path: "/outcome" }] },
+  });
+  expect((await move(author, "Archived", { outcome, reason: "as measured" })).status).toBe(200);
+  expect(await read(viewer)).toMatchObject({ state: "Archived", traffic: 0, surfaces: [], conclusion: { outcome } });
+  expect((await viewer.get(`${base}/checkout/lifecycle/history`)).body["transitions"]).toMatchObject([
+    {},
+    {},
+    {},
+    { to: "Archived", reason: "as measured", conclusion: { outcome } },
+  ]);
+  expect((await api.anonymous.get("/api/rules")).body["experiments"]).toEqual([]);
+});
+
+test("the glass is broken to publish, too: past gates and policies, at once, and marked", async () => {
+  const { api, author, viewer } = await running({
+    ...reviewed,
+    breakGlass: { roles: ["incident"] },
+    policies: [{ type: "trafficLimit", maxTrafficPercentage: 10, on: ["publish"] }],
+  });
+  const incident = api.as("operator@example.com", "incident");
+  await write(author, { traffic: 50 });
+  const glass = (body: unknown) => incident.post(`${base}/checkout/break-glass`, body);
+  for (const body of [
+    { version: 2 },
+    { version: 2, reason: "  " },
+    { version: 2, targetState: "Paused", reason: "x" },
+    { version: 0, reason: "x" },
+  ])
+    expect(summary(await glass(body))).toEqual([400, "invalid-request"]);
+  expect(summary(await glass({ version: 9, reason: "x" }))).toEqual([404, "version-not-found"]);
+  expect(summary(await author.post(`${base}/checkout/break-glass`, { version: 2, reason: "x" }))).toEqual([
+    403,
+    "forbidden",
+  ]);
+  expect(await glass({ version: 2, reason: "an emergency" })).toMatchObject({
+    status: 200,
+    body: { liveVersion: 2, state: "Running", actor: "operator@example.com" },
+  });
+  expect(await read(viewer)).toMatchObject({ liveVersion: 2, traffic: 50, proposals: [] });
+  const { body } = await viewer.get(`${base}/checkout/audit?types=Published`);
+  expect(body["events"]).toMatchObject([
+    { data: { breakGlass: true, gates: [{ satisfied: false }], policies: [{ compliant: false }] } },
+  ]);
+});
+
+describe("reading", () => {
+  test("where an experiment is and can go, with 304 for who knows", async () => {
+    const { author, viewer } = await running();
+    for (const [path, member] of [
+      ["state", "state"],
+      ["allowed-transitions", "currentState"],
+    ] as const) {
+      const answer = await viewer.get(`${base}/checkout/lifecycle/${path}`);
+      expect(answer).toMatchObject({
+        status: 200,
+        body: {
+          experimentName: "checkout",
+          [member]: "Running",
+          allowedTransitions: ["Ramping", "Paused", "RolledBack", "Archived"],
+        },
+      });
+      const etag = answer.headers.get("etag") ?? "";
+      const known = { "if-none-match": etag };
+      expect((await viewer.get(`${base}/checkout/lifecycle/${path}`, known)).status).toBe(304);
+      await move(author, "Paused");
+      expect(await viewer.get(`${base}/checkout/lifecycle/${path}`, known)).toMatchObject({
+        status: 200,
+        body: { [member]: "Paused" },
+      });
+      await move(author, "Running");
+      expect(summary(await viewer.get(`${base}/nothing/lifecycle/${path}`))).toEqual([404, "experiment-not-found"]);
+    }
+  });
+
+  test("the list by surface has the one that holds it, and nobody once it is let go", async () => {
+    const { author, viewer } = await running({}, { surfaces: ["header", "footer"] });
+    const other = { configuration: configuration({ surfaces: ["header"] }) };
+    await author.post(`${base}/waits/versions`, other);
+    const holding = async (query: string) => (await viewer.get(`${base}?${query}`)).body["experiments"];
+    for (const surface of ["header", "footer"])
+      expect(await holding(`surface=${surface}`)).toMatchObject([
+        { experimentName: "checkout", surfaces: ["header", "footer"] },
+      ]);
+    for (const query of ["surface=sidebar", "surface=head", "surface=header&state=Draft"])
+      expect(await holding(query)).toEqual([]);
+    await move(author, "RolledBack");
+    expect(await holding("surface=header")).toEqual([]);
+  });
+
+  test("what blocks a move is the asker's: roles, approvals, declines, content that was not approved", async () => {
+    const { api, author, approver } = cast({
+      gates: [
+        { type: "manual", name: "content", from: "PendingApproval", to: "Approved" },
+        { type: "roleBased", name: "launch", to: "Running", allowedRoles: ["release"] },
+        { type: "roleBased", name: "launch-ramp", to: "Ramping", allowedRoles: ["release"] },
+      ],
+    });
+    const release = api.as("release@example.com", "release");
+    const blocked = async (who: Speaker) => (await read(who))["blockedBy"];
+    await write(author);
+    await move(author, "PendingApproval");
+    const lacking = ["content: 0 of 1 approvals by approver"];
+    expect(await blocked(author)).toMatchObject({ Approved: lacking, Rejected: [], Draft: [] });
+    const { changeDigest } = await waiting(author);
+    await say(approver, "decline", changeDigest);
+    expect(await blocked(release)).toMatchObject({ Approved: [...lacking, "the change was declined"] });
+    await say(approver, "approve", changeDigest);
+    expect(await blocked(author)).toMatchObject({ Approved: [] });
+    await move(author, "Approved");
+    expect(await blocked(author)).toMatchObject({ Running: ["launch: one of the roles release"] });
+    expect(await blocked(release)).toMatchObject({ Running: [] });
+    await write(author, { traffic: 50 });
+    expect(await blocked(release)).toMatchObject({
+      Running: ["version 2 is not what was approved: it needs approval anew"],
+    });
+    expect((await author.get(`${base}/checkout`)).headers.get("vary")).toContain("Authorization");
+  });
+});

@@ -7,6 +7,7 @@ import type { Telemetry } from "../../src/governance/evidence.ts";
 import { createGovernor, type Governor } from "../../src/governance/governor.ts";
 import type { GovernanceStore } from "../../src/governance/store.ts";
 import { createApp } from "../../src/http/app.ts";
+import type { CustomPolicies } from "../../src/governance/policies/custom.ts";
 import { developmentIdentity } from "../../src/http/development-identity.ts";
 import type { ExperimentRef } from "../../src/scope.ts";
 import { policySetOf, type World as Rules } from "./scenario.ts";
@@ -43,6 +44,7 @@ export interface Process {
 export interface ProcessOptions extends Rules {
   readonly telemetry?: Partial<Telemetry>;
   readonly customGates?: CustomGates;
+  readonly customPolicies?: CustomPolicies;
   /** Between the process and the store: holds, fails, loses answers. */
   readonly through?: (store: GovernanceStore) => GovernanceStore;
 }
@@ -75,7 +77,7 @@ export const governedWorld = (
   const history = async (experiment = "checkout"): Promise<readonly EventRecord[]> =>
     (await store.history({ ...scope, experiment }, { limit: 1_000 })).events;
 
-  const start = ({ telemetry, customGates, through, ...rules }: ProcessOptions = {}): Process => {
+  const start = ({ telemetry, customGates, customPolicies, through, ...rules }: ProcessOptions = {}): Process => {
     const reached = through === undefined ? store : through(store);
     const policySet = policySetOf(rules);
     const governor = createGovernor({
@@ -86,6 +88,7 @@ export const governedWorld = (
       id: () => crypto.randomUUID(),
       salt: () => crypto.randomUUID().replaceAll("-", ""),
       ...(customGates === undefined ? {} : { customGates }),
+      ...(customPolicies === undefined ? {} : { customPolicies }),
     });
     const app = createApp({
       store: reached,

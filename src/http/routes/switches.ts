@@ -16,12 +16,14 @@ const SwitchSchema = v.strictObject({
   reason: v.exactOptional(ReasonSchema),
 });
 
+const UrgentReasonSchema = v.pipe(ReasonSchema, v.regex(/\S/, "a reason: blanks are none"));
+
 const BreakGlassSchema = v.union(
   [
-    v.strictObject({ targetState: StateSchema, reason: ReasonSchema, metadata: v.exactOptional(MetadataSchema) }),
+    v.strictObject({ targetState: StateSchema, reason: UrgentReasonSchema, metadata: v.exactOptional(MetadataSchema) }),
     v.strictObject({
       version: v.pipe(v.number(), v.integer("a whole number"), v.minValue(1, "1 or more")),
-      reason: ReasonSchema,
+      reason: UrgentReasonSchema,
       metadata: v.exactOptional(MetadataSchema),
     }),
   ],
