@@ -281,8 +281,21 @@ export const describeGovernance = (name: string, makeStore: () => Promise<Govern
         policies: [{ type: "expression", expression: "1 / 0 > 1", to: ["PendingApproval"], severity: "Warning" }],
       });
       expect(said(await broken.author.move("PendingApproval"))).toEqual([409, "policy-violation"]);
+      for (const judge of judges) {
+        const process = world.start({
+          policies: [
+            { type: "custom", function: "budget", to: ["PendingApproval"], timeLimit: "20ms", severity: "Warning" },
+          ],
+          customPolicies: { budget: { version: "1", judge } },
+        });
+        expect(said(await process.author.move("PendingApproval"))).toEqual([409, "policy-violation"]);
+      }
       const denied = (await world.history()).filter(({ type }) => type === "ChangeDenied");
-      expect(denied).toHaveLength(5);
+      expect(denied).toHaveLength(7);
+      expect(denied.slice(5).map(({ data }) => data)).toMatchObject([
+        { policies: [{ severity: "Critical", compliant: false, reason: "the policy failed: it threw" }] },
+        { policies: [{ severity: "Critical", compliant: false, reason: expect.stringContaining("20 ms") }] },
+      ]);
       const record = JSON.stringify(denied);
       expect(record).not.toContain("hunter2");
       for (const words of ["the gate failed", "no answer within 20 ms", "onMissing: deny", "onMissing: hold"])
@@ -375,15 +388,23 @@ export const describeGovernance = (name: string, makeStore: () => Promise<Govern
       const rules: ProcessOptions = { gates: [review, { type: "manual", on: "publish", whenApproved: "commit" }] };
       const process = world.start(rules);
       await running(world, process);
-      for (let round = 0; round < 5; round += 1) {
+      const approving = (changeDigest: string) => world.start(rules).approver.say("approve", changeDigest);
+      const rollingBack = () => world.start(rules).author.post("/versions/rollback", { targetVersion: 1 });
+      const raced = (changeDigest: string) => Promise.all([approving(changeDigest), rollingBack()]);
+      const approvedFirst = async (changeDigest: string) =>
+        [await approving(changeDigest), await rollingBack()] as const;
+      const rolledBackFirst = async (changeDigest: string) => {
+        const rollback = await rollingBack();
+        return [await approving(changeDigest), rollback] as const;
+      };
+      const orders = [approvedFirst, rolledBackFirst, raced, raced, raced, raced, raced];
+      for (const [round, inOrder] of orders.entries()) {
         const { body } = await process.author.write({ traffic: 10 + round });
         await process.author.post(`/versions/${Number(body["version"])}/publish`);
         const [open] = proposalsIn(await process.author.get("/proposals"));
         const length = (await world.history()).length;
-        const [approval, rollback] = await Promise.all([
-          world.start(rules).approver.say("approve", open?.changeDigest ?? ""),
-          world.start(rules).author.post("/versions/rollback", { targetVersion: 1 }),
-        ]);
+        const [approval, rollback] = await inOrder(open?.changeDigest ?? "");
+        if (inOrder !== raced) expect(approval.status === 201).toBe(inOrder === approvedFirst);
         expect(rollback).toMatchObject({ status: 201, body: { isLive: true } });
         expect([null, "approval-stale", "proposal-not-found"]).toContain(approval.code);
         const types = (await world.history())
