@@ -1,4 +1,5 @@
 /** The deployable Worker: HTTP in, queue messages in, and the classes of its Durable Objects. */
+import * as v from "valibot";
 import dslText from "../.proviso/proviso.yaml";
 import type { Dsl, LocatedError } from "../src/config/index.ts";
 import { ProvisoError } from "../src/errors.ts";
@@ -39,8 +40,10 @@ interface Working {
 /** Why this deployment can answer nothing: every request gets this. */
 interface Broken {
   readonly message: string;
-  readonly errors: readonly LocatedError[];
+  readonly errors: readonly Pick<LocatedError, "path" | "message">[];
 }
+
+const ErrorsSchema = v.array(v.looseObject({ path: v.string(), message: v.string() }));
 
 /** Eleven attempts this far apart are nearly an hour; after that the queue keeps the messages as dead letters. */
 const brokenRetrySeconds = 300;
@@ -72,7 +75,7 @@ const compose = (env: WorkerEnv): Working | Broken => {
     if (!(error instanceof ProvisoError)) throw error;
     // What a host's store has said stands in the cause, for the log alone.
     if (error.cause !== undefined) reportError(error);
-    return { message: error.message, errors: [] };
+    return { message: error.message, errors: v.parse(v.fallback(ErrorsSchema, []), error.details["errors"]) };
   }
 };
 

@@ -55,7 +55,12 @@ const ask = async (
   }
 };
 
-/** What each of these gates says, by name. A gate that throws, is late or does not exist refuses. */
+const strictness = ({ satisfied, rejected }: CustomGateVerdict): number => (satisfied ? 0 : rejected === true ? 2 : 1);
+
+/**
+ * What each of these gates says, by name. A gate that throws, is late or does not exist refuses. Of several under one
+ * name (one function, asked with other parameters) the strictest word is the word of all.
+ */
 export const askCustomGates = async (
   gates: readonly Gate[],
   registered: CustomGates,
@@ -63,9 +68,8 @@ export const askCustomGates = async (
   report: (error: unknown) => void,
 ): Promise<Readonly<Record<string, CustomGateVerdict>>> => {
   const asked = gates.filter((gate) => gate.type === "custom");
-  return Object.fromEntries(
-    await Promise.all(
-      asked.map(async (gate) => [gateName(gate), await ask(gate, registered, context, report)] as const),
-    ),
+  const said = await Promise.all(
+    asked.map(async (gate) => [gateName(gate), await ask(gate, registered, context, report)] as const),
   );
+  return Object.fromEntries(said.toSorted(([, one], [, other]) => strictness(one) - strictness(other)));
 };

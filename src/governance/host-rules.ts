@@ -4,6 +4,7 @@ import type { CustomGates } from "./custom-gates.ts";
 import { gateName } from "./gates/judge.ts";
 import type { Gate } from "./gates/schema.ts";
 import { type CustomPolicies, unregisteredPolicies, withRegisteredVersions } from "./policies/custom.ts";
+import type { Policy } from "./policies/schema.ts";
 import type { PolicySet } from "./policy-set.ts";
 
 const bindGate = (gate: Gate, registered: CustomGates): Gate => {
@@ -12,11 +13,30 @@ const bindGate = (gate: Gate, registered: CustomGates): Gate => {
   return version === undefined ? gate : { ...gate, version };
 };
 
-const unregisteredGates = (gates: readonly Gate[], registered: CustomGates): readonly string[] =>
-  gates.flatMap((gate) =>
+/** A rule whose function is not there, by its place in the DSL. */
+interface Missing {
+  readonly path: string;
+  readonly message: string;
+}
+
+const unregisteredGates = (gates: readonly Gate[], registered: CustomGates): readonly Missing[] =>
+  gates.flatMap((gate, index) =>
     gate.type === "custom" && !Object.hasOwn(registered, gate.gate)
-      ? [`gate ${gateName(gate)}: no gate ${gate.gate} is registered`]
+      ? [
+          {
+            path: `/governance/approvalGates/${index}/gate`,
+            message: `gate ${gateName(gate)}: no gate ${gate.gate} is registered`,
+          },
+        ]
       : [],
+  );
+
+const missingPolicies = (policies: readonly Policy[], registered: CustomPolicies): readonly Missing[] =>
+  policies.flatMap((policy, index) =>
+    unregisteredPolicies([policy], registered).map(({ policy: name, problem }) => ({
+      path: `/governance/policies/${index}/function`,
+      message: `policy ${name}: ${problem}`,
+    })),
   );
 
 /**
@@ -29,12 +49,11 @@ export const withHostFunctions = (
   customGates: CustomGates,
   customPolicies: CustomPolicies,
 ): PolicySet => {
-  const problems = [
-    ...unregisteredGates(set.gates, customGates),
-    ...unregisteredPolicies(set.policies, customPolicies).map(({ policy, problem }) => `policy ${policy}: ${problem}`),
-  ];
-  if (problems.length > 0)
-    throw new ProvisoError("invalid-dsl", `functions that rules name are missing: ${problems.join("; ")}`);
+  const errors = [...unregisteredGates(set.gates, customGates), ...missingPolicies(set.policies, customPolicies)];
+  if (errors.length > 0) {
+    const sentences = errors.map(({ path, message }) => `${path} ${message}`).join("; ");
+    throw new ProvisoError("invalid-dsl", `functions that rules name are missing: ${sentences}`, { errors });
+  }
   return {
     ...set,
     gates: set.gates.map((gate) => bindGate(gate, customGates)),

@@ -25,7 +25,7 @@ export const namedPeople = async (
 /** Free text and people leave the command before it reaches the decider: only their references are ever hashed. */
 export const withReferences = (input: CommandInput, { text: refOf, actor }: Referring): Command => {
   // Behind a reference nobody sees what a reason says: past the rules, one that says nothing is none.
-  const says = (text: string): boolean => !("breakGlass" in input && input.breakGlass === true) || /\S/.test(text);
+  const says = (text: string): boolean => !("breakGlass" in input && input.breakGlass) || /\S/.test(text);
   const reason =
     "reason" in input && input.reason !== undefined && says(input.reason) ? { reason: refOf(input.reason) } : {};
   switch (input.type) {

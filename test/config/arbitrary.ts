@@ -5,6 +5,7 @@ import { guardrailActions } from "../../src/experiment.ts";
 import { envelopeTypes } from "../../src/events/envelope.ts";
 import { changeKinds } from "../../src/governance/events.ts";
 import { noticeKinds, personalChoices } from "../../src/notices/notice.ts";
+import { whenApprovedChoices } from "../../src/governance/gates/schema.ts";
 import { onMissingChoices } from "../../src/governance/policies/schema.ts";
 import { lifecycleStates, pauseModes } from "../../src/lifecycle.ts";
 
@@ -58,25 +59,52 @@ const memberName = prose.filter((key) => !["__proto__", "constructor", "prototyp
 
 const roles = fc.uniqueArray(name, { minLength: 1, maxLength: 3 });
 const actorKinds = fc.uniqueArray(fc.constantFrom("human", "service", "agent"), { minLength: 1, maxLength: 3 });
-const optional = { requiredKeys: ["type", "to"] } as const;
-const appliesTo = { name, from: state, to: target };
 const agreement = { fourEyes: fc.boolean(), expiresAfter: duration, actorKinds, roles };
 
-/** No automatic gates: beside a stricter one they are an error, and that rule has tests of its own. */
-const gate = fc.oneof(
-  fc.record(
-    { type: fc.constant("manual" as const), ...appliesTo, ...agreement },
-    { requiredKeys: [...optional.requiredKeys] },
-  ),
-  fc.record(
-    { type: fc.constant("roleBased" as const), ...appliesTo, allowedRoles: roles },
-    { requiredKeys: ["type", "to", "allowedRoles"] },
-  ),
-  fc.record(
-    { type: fc.constant("quorum" as const), ...appliesTo, ...agreement, count: fc.integer({ min: 1, max: 20 }) },
-    { requiredKeys: ["type", "to", "count"] },
-  ),
+const whenApproved = fc.constantFrom(...whenApprovedChoices);
+const word = prose.filter((value) => value !== "");
+
+/** A gate on a move says where to; one on what stays in its state does not. */
+const place = fc.oneof(
+  fc.record({ from: state, on: fc.constant("transition" as const), to: target }, { requiredKeys: ["to"] }),
+  fc.record({ from: state, on: fc.constantFrom("publish", "rollback", "rampStep") }, { requiredKeys: ["on"] }),
 );
+
+/** No automatic gates: beside a stricter one they are an error, and that rule has tests of its own. */
+const gate = fc
+  .tuple(
+    place,
+    fc.oneof(
+      fc.record({ type: fc.constant("manual" as const), name, ...agreement, whenApproved }, { requiredKeys: ["type"] }),
+      fc.record(
+        { type: fc.constant("roleBased" as const), name, allowedRoles: roles },
+        { requiredKeys: ["type", "allowedRoles"] },
+      ),
+      fc.record(
+        {
+          type: fc.constant("quorum" as const),
+          name,
+          ...agreement,
+          whenApproved,
+          count: fc.integer({ min: 1, max: 20 }),
+          distinctTeams: fc.boolean(),
+        },
+        { requiredKeys: ["type", "count"] },
+      ),
+      fc.record(
+        {
+          type: fc.constant("custom" as const),
+          name,
+          gate: name,
+          version: word.filter((value) => value.length <= 64),
+          parameters: fc.dictionary(name, fc.oneof(prose, fc.integer(), fc.boolean()), { maxKeys: 3 }),
+          timeLimit: fc.constantFrom("1s", "500ms", "PT10S", "10s"),
+        },
+        { requiredKeys: ["type", "gate"] },
+      ),
+    ),
+  )
+  .map(([where, who]) => ({ ...who, ...where }));
 
 const common = {
   severity: fc.constantFrom("Critical" as const, "Error" as const, "Warning" as const),
@@ -535,16 +563,25 @@ const telemetry = fc.record(
   { requiredKeys: [] },
 );
 
+const rules = {
+  approvalGates: fc.array(gate, { maxLength: 4 }),
+  policies: fc
+    .array(policy, { maxLength: 4 })
+    .map((policies) => policies.map((one, index) => ({ ...one, name: `policy-${index}` }))),
+  breakGlass: fc.record({ roles }),
+  guardrailInterval: fc.constantFrom("1s", "60s", "PT5M", "1h"),
+};
+
+/** What decides about changes, as both a file and `createGovernance` take it. */
+export const ruleInputs = fc.record(rules, { requiredKeys: [] });
+
 const governance = fc.record(
   {
     notices: fc.uniqueArray(notice, byNoticeName),
     audit: fc.uniqueArray(auditSink, byNoticeName),
     telemetry,
     persistence,
-    approvalGates: fc.array(gate, { maxLength: 4 }),
-    policies: fc
-      .array(policy, { maxLength: 4 })
-      .map((policies) => policies.map((one, index) => ({ ...one, name: `policy-${index}` }))),
+    ...rules,
     enableAutoVersioning: fc.boolean(),
     optimisticConcurrency: fc.constant(true as const),
     retainHistory: fc.constant(true as const),
@@ -610,6 +647,14 @@ const experiments = fc.uniqueArray(experiment, { maxLength: 3, selector: (one) =
     ...(one.exclusion && { exclusion: { group: `${index}-${one.exclusion.group}`.slice(0, 128) } }),
   })),
 );
+
+/** In a file `${` begins a reference, so a text that holds it must be escaped. Keys are not looked into. */
+export const escaped = (value: unknown): unknown => {
+  if (typeof value === "string") return value.replaceAll("${", () => "$${");
+  if (Array.isArray(value)) return value.map(escaped);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, escaped(entry)]));
+};
 
 export const dslInputs: fc.Arbitrary<DslInput> = fc.record(
   { governance, dataPlane, experiments },

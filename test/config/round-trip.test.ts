@@ -3,15 +3,7 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parse, stringify } from "yaml";
 import { defineDsl, type DslInput, formatErrors, loadDsl } from "../../src/config/index.ts";
-import { dslInputs } from "./arbitrary.ts";
-
-/** In a file `${` begins a reference, so a text that holds it must be escaped. Keys are not looked into. */
-const escaped = (value: unknown): unknown => {
-  if (typeof value === "string") return value.replaceAll("${", () => "$${");
-  if (Array.isArray(value)) return value.map(escaped);
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, escaped(entry)]));
-};
+import { dslInputs, escaped } from "./arbitrary.ts";
 
 const printers: Readonly<Record<string, (value: unknown) => string>> = {
   "YAML in blocks": (value) => stringify(value),

@@ -242,6 +242,13 @@ describe("dev", () => {
       await writeFile(file, "governance: { persistence: { type: d1 } }\n");
       await running.says("  ready  ");
       expect((await fetch(`${url}/health`)).status).toBe(200);
+      // Valid as a file, and this Worker cannot do what it says.
+      await writeFile(file, "governance: { approvalGates: [{ type: custom, gate: freeze, to: Running }] }\n");
+      await expect.poll(async () => (await fetch(`${url}/health`)).status, { timeout: 30_000 }).toBe(500);
+      expect(await (await fetch(`${url}/health`)).json()).toMatchObject({
+        code: "invalid-dsl",
+        errors: [{ path: "/governance/approvalGates/0/gate", message: "gate freeze: no gate freeze is registered" }],
+      });
     } finally {
       process.kill(running.pid, "SIGTERM");
       await running.finished;

@@ -228,9 +228,29 @@ describe("gates of the host", () => {
     expect(await answer(() => ({ satisfied: true }), "1")).toBe("gate-rejected");
   });
 
-  test("one that is not registered is an error of the rules", () => {
-    expect(() => setUp({ gates: [{ ...gate, gate: "toString" }] })).toThrow(/no gate toString is registered/);
-    expect(() => setUp({ policies: [{ type: "custom", function: "toString" }] })).toThrow(/custom/);
+  test("one function asked twice with other parameters agrees when both do, whichever is asked last", async () => {
+    for (const order of [
+      ["eu", "us"],
+      ["us", "eu"],
+    ]) {
+      const { governance } = setUp({
+        gates: order.map((region) => ({ ...gate, parameters: { region } })),
+        customGates: {
+          "change-freeze": { judge: (_context, { region }) => ({ satisfied: region === "us", missing: "frozen" }) },
+        },
+      });
+      await governance.define("checkout", { variants }, author);
+      expect([order, codeOf(await governance.submit("checkout", {}, author))]).toEqual([order, "held"]);
+    }
+  });
+
+  test("one that is not registered is an error of the rules, with its place", () => {
+    expect(() => setUp({ gates: [{ ...gate, gate: "toString" }] })).toThrow(
+      "/governance/approvalGates/0/gate gate toString: no gate toString is registered",
+    );
+    expect(() => setUp({ policies: [{ type: "sampleRatio" }, { type: "custom", function: "toString" }] })).toThrow(
+      "/governance/policies/1/function policy custom: no policy is registered as toString",
+    );
   });
 
   test("what was approved is bound to the version of the code", () => {
